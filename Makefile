@@ -1,0 +1,85 @@
+# One way to do each thing, on a laptop and in CI. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CONSTRAINTS := envs/constraints.txt
+SMK := Snakefile $(wildcard rules/*.smk)
+
+# Snakemake starts further programs, which are to be those of the venv; the venv itself is made by the user's Python.
+USER_PATH := $(PATH)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "Variables: CORES=$(CORES) (how many jobs' cores at once), PYTHON=$(PYTHON) (3.11 or newer), PYTEST_ARGS"
+
+.PHONY: small
+small: $(INSTALLED) ## Set up where needed, then all nine figures at small scale, in paper_figures/small
+	$(BIN)/snakemake small --cores $(CORES)
+
+.PHONY: plan
+plan: $(INSTALLED) ## Show what the whole paper would run, and run nothing
+	$(BIN)/snakemake --dry-run
+
+.PHONY: test
+test: lint ## Set up where needed, then every check: formatting, lints, types, all tests
+	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED) ## Every check but the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check $(SMK)
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(INSTALLED) ## Rewrite Python and Snakemake files in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt $(SMK)
+
+.PHONY: rulegraph
+rulegraph: $(INSTALLED) ## Draw how the rules hang together: docs/rulegraph.svg (needs graphviz)
+	@command -v dot >/dev/null || { echo "error: drawing the rule graph needs 'dot' of graphviz" >&2; exit 1; }
+	$(BIN)/snakemake --rulegraph dot | dot -Tsvg >docs/rulegraph.svg.part
+	mv docs/rulegraph.svg.part docs/rulegraph.svg
+
+# To move a version: .venv/bin/pip install 'NAME==VERSION', make test, make constraints, then the pins of envs/*.yaml,
+# which tests/unit/test_environments.py compares. Only a Linux machine knows the pins of torch's NVIDIA packages.
+.PHONY: constraints
+constraints: $(INSTALLED) ## Pin what the venv holds now: rewrite envs/constraints.txt
+	@$(BIN)/pip freeze --exclude-editable --exclude setuptools --exclude wheel >$(VENV)/frozen.txt
+	@grep -q '^nvidia-' $(VENV)/frozen.txt || { \
+	    echo "error: this venv lacks torch's nvidia-* packages, whose pins would be lost; run it on Linux" >&2; exit 1; }
+	{ sed -n '/^#/p' $(CONSTRAINTS); cat $(VENV)/frozen.txt; } >$(CONSTRAINTS).part
+	mv $(CONSTRAINTS).part $(CONSTRAINTS)
+	@touch $(INSTALLED)
+
+.PHONY: clean-environment
+clean-environment: ## Delete the venv and all caches; data, results and figures stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info
+	find workflow tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(INSTALLED): export PATH := $(USER_PATH)
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "error: '$(PYTHON)' is not to be found; install Python 3.11 or newer, or say which: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "error: Python 3.11 or newer is needed, but '$(PYTHON)' is $$($(PYTHON) -V 2>&1); say which: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "error: '$(PYTHON)' lacks the module venv; install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint $(CONSTRAINTS) --editable '.[test]'
+	@touch $@

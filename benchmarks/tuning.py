@@ -1,0 +1,47 @@
+"""Print how the small scale's learning rates and IVON's h0 were chosen, from the tuning scale's table.
+
+    snakemake results/tuning/figures/fig5.parquet --cores 2
+    python benchmarks/tuning.py
+
+Nine trainings a method, noise and seed. The judge is the accuracy on held-out noisy training labels, never the test
+set. For LS and SAM a learning rate is judged with its best α or ρ for each noise, since the figures show them so; for
+IVON one (lr, h0) serves all noises.
+"""
+
+import sys
+
+import pandas as pd
+
+from adaptive_smoothing import paths, records
+from adaptive_smoothing.errors import UserError
+
+TABLE = paths.TABLE.format(scale="tuning", figure="fig5")
+AXES = {"ls": ("lr", "alpha"), "sam": ("lr", "rho"), "ivon": ("lr", "hess_init")}
+PER_NOISE = ("alpha", "rho")  # chosen anew for each noise, as in the figures
+
+
+def scores(frame: pd.DataFrame, method: str) -> pd.Series:
+    """Return the mean validation accuracy over noises (percent) of each choice that holds for all of them."""
+    axes = list(AXES[method])
+    rows = frame[frame["method"] == method]
+    final = rows[rows["epoch"] == rows["epoch"].max()]
+    means = final.groupby([*axes, "noise"])["validation_accuracy"].mean().mul(100)
+    kept = [axis for axis in axes if axis not in PER_NOISE]
+    return means.groupby([*kept, "noise"]).max().groupby(kept).mean()
+
+
+def main() -> None:
+    """Print each method's scores and its pick."""
+    frame, _ = records.read_frame(TABLE)
+    for method in AXES:
+        found = scores(frame, method)
+        print(f"{method}: validation accuracy, mean over noises, percent")
+        print(found.round(1).to_string())
+        print(f"pick: {dict(zip(found.index.names, pd.Series(found.idxmax()).tolist(), strict=True))}\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

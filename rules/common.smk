@@ -1,0 +1,28 @@
+# Lookups in the plan, for the rules' input functions and params.
+
+
+def planned(look_up):
+    """Return an input function that calls look_up(wildcards); a user's mistake ends Snakemake with one sentence."""
+
+    def checked(wildcards):
+        try:
+            return look_up(wildcards)
+        except UserError as error:
+            sys.exit(f"error: {error}")
+
+    return checked
+
+
+def figures_of(scale):
+    """Return an input function for all figures of a scale."""
+    return planned(lambda wildcards: plan.load(scale).figure_files())
+
+
+def of_run(look_up):
+    """Return an input function that calls look_up(run) with the wildcards' run."""
+    return planned(lambda wildcards: look_up(plan.load(wildcards.scale).run(wildcards.run)))
+
+
+def of_figure(look_up):
+    """Return an input function that calls look_up(scale, figure) with the wildcards' figure."""
+    return planned(lambda wildcards: look_up(wildcards.scale, plan.load(wildcards.scale).figure(wildcards.figure)))

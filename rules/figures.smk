@@ -1,0 +1,69 @@
+# Figures: first the tidy table, then the picture of it.
+
+
+rule collect:
+    input:
+        metrics=of_figure(
+            lambda scale, figure: [paths.METRICS.format(scale=scale, run=run.name) for run in figure.runs]
+        ),
+        label_noise=of_figure(
+            lambda scale, figure: [
+                paths.LABEL_NOISE.format(scale=scale, run=run.name, samples=figure.label_noise_samples)
+                for run in figure.runs
+                if figure.label_noise_samples
+            ]
+        ),
+        datasets=of_figure(
+            lambda scale, figure: [
+                file
+                for folder in dict.fromkeys(run.dataset_folder for run in figure.runs)
+                for file in paths.dataset_files(folder)
+                if figure.label_noise_samples
+            ]
+        ),
+    output:
+        table=paths.TABLE,
+    log:
+        "logs/{scale}/collect/{figure}.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
+    params:
+        description=of_figure(lambda scale, figure: figure.description),
+        runs=of_figure(lambda scale, figure: [run.name for run in figure.runs]),
+        folders=of_figure(
+            lambda scale, figure: [paths.DATASET.format(dataset=run.dataset_folder) for run in figure.runs]
+        ),
+        code=of_figure(lambda scale, figure: figure.code),
+    script:
+        "../workflow/scripts/collect.py"
+
+
+rule draw:
+    input:
+        table=paths.TABLE,
+    output:
+        pdf="paper_figures/{scale}/{figure}.pdf",
+        png="paper_figures/{scale}/{figure}.png",
+    log:
+        "logs/{scale}/draw/{figure}.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
+    params:
+        code=of_figure(lambda scale, figure: figure.drawing_code),
+    script:
+        "../workflow/scripts/draw.py"
+
+
+# The paper's own scale lies at the top of paper_figures/.
+use rule draw as draw_paper with:
+    input:
+        table=paths.TABLE.replace("{scale}", paths.PAPER),
+    output:
+        pdf="paper_figures/{figure}.pdf",
+        png="paper_figures/{figure}.png",
+    log:
+        f"logs/{paths.PAPER}/draw/{{figure}}.log",
+    params:
+        code=planned(lambda wildcards: plan.load(paths.PAPER).figure(wildcards.figure).drawing_code),

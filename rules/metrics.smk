@@ -1,0 +1,24 @@
+# Measurements on trained runs.
+
+
+rule measure_label_noise:
+    input:
+        dataset=of_run(lambda run: paths.dataset_files(run.dataset_folder)),
+        labels=of_run(lambda run: run.labels),
+        posterior=paths.POSTERIOR,
+    output:
+        label_noise=paths.LABEL_NOISE,
+    log:
+        "logs/{scale}/measure_label_noise/{run}-samples{samples}.log",
+    conda:
+        "../envs/train.yaml"
+    threads: of_run(lambda run: run.resources.threads)
+    resources:
+        gpu=of_run(lambda run: run.resources.gpu),
+        mem_mb=of_run(lambda run: run.resources.mem_mb),
+        runtime=of_run(lambda run: run.resources.runtime),
+    params:
+        specification=of_run(lambda run: run.specification),
+        code=of_run(lambda run: run.measuring_code),
+    script:
+        "../workflow/scripts/measure_label_noise.py"

@@ -1,0 +1,19 @@
+# Noisy labels: made once for all methods.
+
+
+rule corrupt_labels:
+    input:
+        dataset=[f"{paths.DATASET}/{name}" for name in paths.DATASET_FILES],
+    output:
+        labels=paths.LABELS,
+    log:
+        "logs/{scale}/corrupt_labels/{dataset}/{noise}-seed{noise_seed}.log",
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    params:
+        noise=planned(lambda wildcards: plan.load(wildcards.scale).noise(wildcards.noise)),
+        split=planned(lambda wildcards: plan.load(wildcards.scale).split(wildcards.dataset)),
+        code=planned(lambda wildcards: plan.labels_code()),
+    script:
+        "../workflow/scripts/corrupt_labels.py"

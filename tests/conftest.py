@@ -1,0 +1,39 @@
+"""Shared pieces of the tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from adaptive_smoothing import paths
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def network() -> Callable[[], nn.Module]:
+    """Return a function that makes the same small batch-norm network every time."""
+
+    def make() -> nn.Module:
+        torch.manual_seed(5)
+        return nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+
+    return make
+
+
+@pytest.fixture
+def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return batches of 10 images (1 × 3 × 4) with labels of three classes."""
+    generator = torch.Generator().manual_seed(7)
+    return [
+        (torch.randn(10, 1, 3, 4, generator=generator), torch.randint(0, 3, (10,), generator=generator))
+        for _ in range(6)
+    ]
+
+
+@pytest.fixture
+def files_in() -> Callable[[Path], dict[str, str]]:
+    """Return a function that names a prepared dataset's files in a folder."""
+    return lambda folder: {name: str(folder / name) for name in paths.DATASET_FILES}

@@ -1,0 +1,85 @@
+"""The small-scale datasets: real digits, honest splits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adaptive_smoothing import datasets
+from adaptive_smoothing.datasets import digit_pairs, digits, digits_weak
+from adaptive_smoothing.errors import UserError
+
+NOWHERE = Path("unused")
+
+
+def rows(images):
+    return {image.tobytes() for image in images}
+
+
+def test_digits_are_split_by_the_data_seed_alone():
+    first, again, other = (digits.make(digits.Options(test_size=400), seed, NOWHERE) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.test_images, again.test_images)
+    assert not np.array_equal(first.test_images, other.test_images)
+    assert len(first.train_images) + len(first.test_images) == 1797
+    assert first.train_images.shape[1:] == (1, 8, 8)
+    assert first.train_images.max() == 255
+    assert set(np.bincount(first.test_labels)) <= {38, 39, 40, 41, 42}, "stratified"
+
+
+def test_pairs_of_train_and_test_share_no_digit():
+    options = digit_pairs.Options(test_size=500, train_per_class=6, test_per_class=4)
+    pairs = digit_pairs.make(options, 0, NOWHERE)
+    single = digits.make(digits.Options(test_size=500), 0, NOWHERE)
+    for images, labels, pool, pool_labels in (
+        (pairs.train_images, pairs.train_labels, single.train_images, single.train_labels),
+        (pairs.test_images, pairs.test_labels, single.test_images, single.test_labels),
+    ):
+        label_of = {image.tobytes(): label for image, label in zip(pool, pool_labels, strict=True)}
+        for image, label in zip(images, labels, strict=True):
+            left, right = (np.ascontiguousarray(half).tobytes() for half in (image[:, :, :8], image[:, :, 8:]))
+            assert 10 * label_of[left] + label_of[right] == label
+    assert np.bincount(pairs.train_labels).tolist() == [6] * 100
+    assert np.bincount(pairs.test_labels).tolist() == [4] * 100
+    assert not rows(single.train_images) & rows(single.test_images)
+
+
+def test_the_weak_annotators_mistakes_depend_on_the_image():
+    weak = digits_weak.make(digits_weak.Options(test_size=997, annotator_images=1), 0, NOWHERE)
+    clean = digits.make(digits.Options(test_size=997), 0, NOWHERE)
+    wrong = weak.train_labels != weak.train_clean_labels
+    assert 0.2 <= wrong.mean() <= 0.4
+    np.testing.assert_array_equal(weak.train_clean_labels, clean.train_labels)
+    np.testing.assert_array_equal(weak.test_labels, clean.test_labels)
+    # within a class, images that were mislabelled lie further from the class's mean than those that were not
+    flat = weak.train_images.reshape(len(wrong), -1).astype(float)
+    distances = np.empty(len(wrong))
+    for digit in range(10):
+        member = weak.train_clean_labels == digit
+        distances[member] = np.linalg.norm(flat[member] - flat[member].mean(axis=0), axis=1)
+        distances[member] /= distances[member].mean()
+    assert distances[wrong].mean() > distances[~wrong].mean() + 0.03
+
+
+def test_an_annotator_outside_20_to_40_percent_is_refused():
+    with pytest.raises(UserError, match=r"100 images a class and data seed 0 errs on \d+% of the labels"):
+        digits_weak.make(digits_weak.Options(test_size=400, annotator_images=100), 0, NOWHERE)
+
+
+def test_validation_is_fixed_by_the_data_seed_and_must_leave_something():
+    first = datasets.validation_indices(100, 20, 0)
+    np.testing.assert_array_equal(first, datasets.validation_indices(100, 20, 0))
+    assert not np.array_equal(first, datasets.validation_indices(100, 20, 1))
+    assert len(set(first)) == 20
+    assert len(datasets.validation_indices(100, 0, 0)) == 0
+    with pytest.raises(UserError, match="100 examples cannot be held out of 100"):
+        datasets.validation_indices(100, 100, 0)
+
+
+def test_meta_says_what_was_prepared(tmp_path, files_in):
+    import json
+
+    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), "")
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    assert meta["classes"] == [str(digit) for digit in range(10)]
+    assert len(meta["sha256"]) == 64
+    assert 0.2 < meta["mean"][0] < 0.4

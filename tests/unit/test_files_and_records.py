@@ -1,0 +1,88 @@
+"""Files whole or not at all; Parquet with its record; damage named."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from adaptive_smoothing import datasets, records
+from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.files import written_whole
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), written_whole(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+    """/dev/full refuses every byte, as a full disk does."""
+    refused = pytest.raises(UserError, match=r"cannot write .*a\.parquet: No space left on device")
+    with refused, written_whole(tmp_path / "a.parquet"), open("/dev/full", "w") as full:
+        full.write("x")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_limit_on_file_size_stops_a_real_write_without_leftovers(tmp_path):
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "import pyarrow as pa; from adaptive_smoothing import records, errors\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "import random; values = [random.random() for _ in range(10000)]\n"
+        "try: records.write(sys.argv[1], pa.table({'x': values}), {})\n"
+        "except errors.UserError as error: sys.exit(str(error))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.parquet")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("cannot write") and done.stderr.count("\n") == 1, done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_table_keeps_its_record(tmp_path):
+    records.write(tmp_path / "a.parquet", pa.table({"x": [1]}), {"seed": 3})
+    table, metadata = records.read(tmp_path / "a.parquet")
+    assert table.to_pydict() == {"x": [1]}
+    assert metadata == {"seed": 3}
+
+
+def test_damaged_truncated_foreign_and_absent_files_are_named(tmp_path):
+    good = tmp_path / "good.parquet"
+    records.write(good, pa.table({"x": list(range(1000))}), {})
+    (tmp_path / "cut.parquet").write_bytes(good.read_bytes()[:-100])
+    (tmp_path / "empty.parquet").write_bytes(b"")
+    pa.parquet.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
+    for name, sentence in {
+        "cut": "is damaged",
+        "empty": "is damaged",
+        "foreign": "was not written by this pipeline",
+        "absent": "does not exist",
+    }.items():
+        with pytest.raises(UserError, match=rf"{name}\.parquet: {sentence}"):
+            records.read(tmp_path / f"{name}.parquet")
+
+
+def test_a_hyperparameter_may_not_hide_a_column():
+    with pytest.raises(UserError, match="'seconds' bears the name of a column"):
+        records.metrics_table({"run": "r"}, {"seconds": 1.0}, [])
+
+
+def test_damaged_arrays_are_named(tmp_path, files_in):
+    files = files_in(tmp_path)
+    datasets.prepare("digits", {"test_size": 400}, 0, files, "")
+    whole = (tmp_path / "train_images.npy").read_bytes()
+    (tmp_path / "train_images.npy").write_bytes(whole[:500])
+    with pytest.raises(UserError, match="the prepared dataset is damaged"):
+        datasets.open_prepared(tmp_path)
+
+
+def test_prepared_arrays_are_memory_mapped(tmp_path, files_in):
+    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), "")
+    assert isinstance(datasets.open_prepared(tmp_path).arrays.train_images, np.memmap)

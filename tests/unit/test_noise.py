@@ -1,0 +1,107 @@
+"""Label noise: transition matrices, the generator of Yu et al. (2019) label for label, refusals."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from adaptive_smoothing import datasets, labels, noise, records
+from adaptive_smoothing.errors import UserError
+
+
+def test_symmetric_matrix():
+    matrix = noise.Symmetric(kind="symmetric", rate=0.3).matrix(4)
+    np.testing.assert_allclose(matrix, np.full((4, 4), 0.1) + 0.6 * np.eye(4))
+
+
+def test_pair_matrix_flips_to_the_next_class_and_the_last_to_the_first():
+    matrix = noise.Pair(kind="pair", rate=0.2).matrix(3)
+    np.testing.assert_allclose(matrix, [[0.8, 0.2, 0], [0, 0.8, 0.2], [0.2, 0, 0.8]])
+
+
+def test_class_dependent_matrix_is_eq_21_and_22():
+    matrix = noise.ClassDependent(kind="class_dependent", kappa=0.1, beta=0.05).matrix(10)
+    np.testing.assert_allclose(np.diag(matrix), 1 - (0.1 + 0.05 * np.arange(1, 11)))
+    np.testing.assert_allclose(matrix[2, 3:], (0.1 + 0.05 * 3) / 9)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1)
+
+
+def test_class_dependent_noise_may_reach_but_not_pass_probability_one():
+    assert noise.ClassDependent(kind="class_dependent", kappa=0.5, beta=0.05).matrix(10)[9, 9] == 0
+    with pytest.raises(UserError, match=r"κ = 0.6 and β = 0.05 give class 10 the impossible noise rate 1.1"):
+        noise.ClassDependent(kind="class_dependent", kappa=0.6, beta=0.05).matrix(10)
+
+
+@pytest.mark.parametrize("kind", [noise.Symmetric, noise.Pair])
+@pytest.mark.parametrize("rate", [-0.1, 1.1])
+def test_impossible_rates_are_refused(kind, rate):
+    with pytest.raises(ValidationError, match="rate"):
+        kind(kind=kind.__name__.lower(), rate=rate)
+
+
+def test_a_row_that_is_no_distribution_is_refused():
+    with pytest.raises(UserError, match="probabilities that sum to 1"):
+        noise.corrupt(np.array([0, 1]), np.array([[0.5, 0.4], [0, 1.0]]), 0)
+
+
+def literal_flip(clean, matrix, seed):
+    """Corrupt labels as facts say that Yu et al.'s code does: one multinomial draw per example, in order."""
+    generator = np.random.RandomState(seed)
+    noisy = clean.copy()
+    for index in range(len(clean)):
+        drawn = generator.multinomial(1, matrix[clean[index], :], 1)[0]
+        noisy[index] = np.where(drawn == 1)[0][0]
+    return noisy
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        noise.Symmetric(kind="symmetric", rate=0.4),
+        noise.Pair(kind="pair", rate=0.2),
+        noise.ClassDependent(kind="class_dependent", kappa=0.5, beta=0.05),
+    ],
+)
+def test_labels_equal_the_published_generators_one_by_one(kind):
+    clean = np.random.default_rng(0).integers(0, 10, 5000)
+    noisy = noise.corrupt(clean, kind.matrix(10), 0)
+    np.testing.assert_array_equal(noisy, literal_flip(clean, kind.matrix(10), 0))
+    rate, matrix = noise.realised(clean, noisy, 10)
+    assert rate == pytest.approx((clean != noisy).mean())
+    np.testing.assert_allclose(matrix, kind.matrix(10), atol=0.08)
+
+
+def test_known_labels():
+    """Frozen: the labels 0 … 9 under 40 % noise, seed 0, as numpy's legacy generator has always given them."""
+    clean = np.arange(20) % 10
+    symmetric = noise.corrupt(clean, noise.Symmetric(kind="symmetric", rate=0.4).matrix(10), 0)
+    assert symmetric.tolist() == [0, 1, 2, 2, 8, 2, 9, 7, 8, 5, 0, 1, 2, 3, 4, 2, 1, 7, 8, 9]
+    pair = noise.corrupt(clean, noise.Pair(kind="pair", rate=0.4).matrix(10), 0)
+    assert pair.tolist() == [0, 2, 2, 3, 5, 6, 6, 8, 8, 0, 0, 1, 2, 4, 5, 6, 7, 8, 9, 9]
+
+
+@given(st.integers(2, 12), st.integers(0, 2**32 - 1), st.lists(st.integers(0, 1), min_size=1, max_size=50))
+def test_rate_0_is_the_identity(classes, seed, clean):
+    for kind in (
+        noise.Symmetric(kind="symmetric", rate=0),
+        noise.Pair(kind="pair", rate=0),
+        noise.Natural(kind="natural"),
+    ):
+        np.testing.assert_array_equal(noise.corrupt(np.array(clean), kind.matrix(classes), seed), clean)
+
+
+def test_label_file_has_every_example_the_realised_rate_and_the_matrix(tmp_path, files_in):
+    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path / "digits"), str(tmp_path))
+    output = tmp_path / "labels.parquet"
+    labels.corrupt(str(tmp_path / "digits"), {"kind": "symmetric", "rate": 0.2}, 0, 0, 100, str(output))
+    frame, metadata = records.read_frame(output)
+    assert list(frame["index"]) == list(range(1397))
+    assert (frame["split"] == "validation").sum() == 100
+    wrong = frame["clean"] != frame["noisy"]
+    assert metadata["realised_rate"] == pytest.approx(wrong.mean())
+    assert 0.15 < wrong.mean() < 0.25
+    assert wrong[frame["split"] == "validation"].any(), "validation labels are noisy, too"
+    np.testing.assert_allclose(np.array(metadata["realised_matrix"]).sum(axis=1), 1)
+    assert pq.read_schema(output).names == records.LABELS.names

@@ -1,0 +1,112 @@
+"""From a scale to runs: shared ones once, stable names, and no heavy import."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from adaptive_smoothing import config, plan
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return plan.Plan("paper", ROOT / "config")
+
+
+def names(figure):
+    return {run.name for run in figure.runs}
+
+
+def test_the_paper_has_nine_figures_with_the_full_grids(paper):
+    assert list(paper.figures) == [f"fig{number}" for number in range(2, 11)]
+    count = {name: len(figure.runs) for name, figure in paper.figures.items()}
+    grid = 1 + 6 + 6  # IVON, LS over α, SAM over ρ
+    assert count == {
+        "fig2": 0,
+        "fig3": 1,
+        "fig4": 2 * 4,
+        "fig5": 3 * grid * 3,
+        "fig6": 3 * 2 * 3,
+        "fig7": 5 * grid * 3,
+        "fig8": 3 * grid * 3,
+        "fig9": grid * 3,
+        "fig10": 3 * 5 * 3,
+    }
+
+
+def test_runs_that_figures_share_appear_once(paper):
+    ivon = {run.name for run in paper.figures["fig5"].runs if run.method == "ivon"}
+    assert len(ivon) == 9
+    assert ivon <= names(paper.figures["fig6"])
+    assert ivon <= names(paper.figures["fig10"])
+    assert len(paper.runs) == sum(len(f.runs) for f in paper.figures.values()) - 2 * 9
+
+
+def test_table_1_reaches_the_runs(paper):
+    def hyperparameters(noise, method):
+        run = next(r for r in paper.figures["fig8"].runs if (r.noise, r.method) == (noise, method))
+        return run.specification["hyperparameters"]
+
+    assert hyperparameters("pair20", "ivon")["lr"] == 0.5
+    assert hyperparameters("pair20", "ivon")["hess_init"] == 0.5
+    assert hyperparameters("pair20", "ls")["weight_decay"] == 5e-4
+    assert hyperparameters("symmetric20", "sam")["lr"] == 0.05
+    assert hyperparameters("symmetric40", "ivon")["lr"] == 0.8
+
+
+def test_names_are_readable(paper):
+    assert "cifar10-resnet34/kappa0.1/sam-rho0.15/seed2" in names(paper.figures["fig7"])
+    assert "cifar10-resnet34/symmetric20/ivon/seed0" in names(paper.figures["fig10"])
+    assert "cifar10-resnet34/symmetric20/ivon-hessianfixed/seed0" in names(paper.figures["fig6"])
+    assert "mnist-mnist_cnn/clean/ivon/seed0-posterior" in names(paper.figures["fig3"])
+
+
+def small_with(tmp_path, change):
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config._StrictLoader)
+    change(content)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+    return plan.Plan("mine", tmp_path)
+
+
+def test_a_seed_more_adds_only_its_runs(tmp_path):
+    plain = small_with(tmp_path, lambda content: None).runs
+    more = small_with(tmp_path, lambda content: content["seeds"].append(3)).runs
+    assert set(plain) < set(more)
+    assert all(name.endswith("/seed3") for name in set(more) - set(plain))
+    assert all(more[name].specification == run.specification for name, run in plain.items())
+
+
+def test_setups_of_one_dataset_and_model_do_not_share_names(tmp_path):
+    def twin(content):
+        content["setups"]["longer"] = {**content["setups"]["digits"], "epochs": 51}
+        content["figures"]["fig5"]["runs"][0]["setup"] = "longer"
+
+    runs = small_with(tmp_path, twin).runs
+    assert {run.specification["epochs"] for run in runs.values() if run.setup == "longer"} == {51}
+    assert any(name.startswith("digits-small_cnn-longer/") for name in runs)
+
+
+def test_colliding_names_are_told_apart_by_a_digest(tmp_path):
+    def twice(content):
+        grid = content["figures"]["fig6"]["runs"][0]
+        # both values are written '0.1' in a name
+        content["figures"]["fig6"]["runs"] = [{**grid, "methods": {"ivon": {"lr": [0.12345671, 0.12345672]}}}]
+
+    runs = [run for run in small_with(tmp_path, twice).runs.values() if "-lr0.123457-" in run.name]
+    assert len(runs) == 2 * 3 * 3
+    assert len({run.specification["hyperparameters"]["lr"] for run in runs}) == 2
+
+
+@pytest.mark.parametrize("scale", ["paper", "small"])
+def test_planning_imports_neither_torch_nor_pandas_nor_pyarrow(scale):
+    code = (
+        "import sys; from adaptive_smoothing import paths, plan, warm\n"
+        f"p = plan.load({scale!r}); [run.code for run in p.runs.values()]\n"
+        "[f.drawing_code for f in p.figures.values()]\n"
+        "heavy = {'torch', 'pandas', 'pyarrow', 'matplotlib', 'sklearn'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

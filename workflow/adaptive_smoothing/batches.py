@@ -1,0 +1,87 @@
+"""Images on the device: batches, their order and their augmentation, all functions of (seed, epoch)."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+PADDING = 4  # pixels around an image before a crop (I)
+EVALUATION_BATCH = 1000
+
+
+class ImageBatches:
+    """The images of one part of a dataset, uint8 on the device, handed out as normalised float batches."""
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        mean: NDArray[np.float32],
+        std: NDArray[np.float32],
+        device: torch.device,
+        channels_last: bool = False,
+    ) -> None:
+        """Copy N × C × H × W images to the device; `mean` and `std` are per channel, of values in 0–1."""
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.images = torch.from_numpy(np.array(images)).to(device)
+        self.mean = torch.from_numpy(mean).to(device).view(1, -1, 1, 1)
+        self.std = torch.from_numpy(std).to(device).view(1, -1, 1, 1)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Return uint8 images as floats with the dataset's mean 0 and standard deviation 1 per channel."""
+        scaled = (images.to(torch.float32) / 255 - self.mean) / self.std
+        return scaled.contiguous(memory_format=self.memory_format)
+
+    def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
+        """Yield all images in dataset order, without augmentation."""
+        for images in self.images.split(batch_size):
+            yield self.normalised(images)
+
+    def shuffled(
+        self, batch_size: int, augment: Sequence[str], seed: int, epoch: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images, indices) of one epoch in an order, and with an augmentation, that (seed, epoch) determine."""
+        generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
+        order = torch.randperm(len(self), generator=generator)
+        draws = _Draws(len(self), generator, self.images.device)
+        for indices in order.to(self.images.device).split(batch_size):
+            images = self.images[indices]
+            if "crop" in augment:
+                images = cropped(images, draws.offsets[indices])
+            if "flip" in augment:
+                images = flipped(images, draws.flips[indices])
+            yield self.normalised(images), indices
+
+
+class _Draws:
+    """One epoch's random decisions for each example, drawn on the CPU so that every device sees the same."""
+
+    def __init__(self, size: int, generator: torch.Generator, device: torch.device) -> None:
+        self.offsets = torch.randint(0, 2 * PADDING + 1, (size, 2), generator=generator).to(device)
+        self.flips = (torch.rand(size, generator=generator) < 0.5).to(device)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Return a seed for (seed, epoch); different pairs give unrelated streams."""
+    state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+def cropped(images: Tensor, offsets: Tensor) -> Tensor:
+    """Return crops of the original size out of images padded with zeros (4 pixels), at offsets B × 2 in 0 … 8."""
+    padded = functional.pad(images, (PADDING,) * 4)
+    height, width = images.shape[-2:]
+    rows = offsets[:, :1] + torch.arange(height, device=images.device)
+    columns = offsets[:, 1:] + torch.arange(width, device=images.device)
+    batch = torch.arange(len(images), device=images.device)[:, None, None]
+    return padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def flipped(images: Tensor, flips: Tensor) -> Tensor:
+    """Return the images, mirrored left to right where `flips` (B, bool) says so."""
+    return torch.where(flips[:, None, None, None], images.flip(-1), images)

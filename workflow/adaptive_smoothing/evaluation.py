@@ -1,0 +1,50 @@
+"""Measures of a classifier: accuracy, negative log-likelihood, expected calibration error."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+ECE_BINS = 15
+Batches = Callable[[], Iterator[Tensor]]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Accuracy (0–1), mean negative log-likelihood (nats) and expected calibration error (0–1)."""
+
+    accuracy: float
+    nll: float
+    ece: float
+
+
+@torch.no_grad()
+def log_probabilities(model: nn.Module, batches: Batches) -> Tensor:
+    """Return the log-softmax outputs, N × K, in evaluation mode; the model's mode is put back."""
+    was_training = model.training
+    model.eval()
+    try:
+        return torch.cat([model(images).log_softmax(dim=1) for images in batches()])
+    finally:
+        model.train(was_training)
+
+
+def measures(log_probabilities: Tensor, labels: Tensor) -> Measures:
+    """Return the measures of N × K log-probabilities against N labels."""
+    nll = torch.nn.functional.nll_loss(log_probabilities, labels)
+    confidence, predicted = log_probabilities.exp().max(dim=1)
+    correct = (predicted == labels).to(confidence.dtype)
+    return Measures(correct.mean().item(), nll.item(), expected_calibration_error(confidence, correct))
+
+
+def accuracy(log_probabilities: Tensor, labels: Tensor) -> float:
+    """Return the share of examples whose most probable class is their label."""
+    return (log_probabilities.argmax(dim=1) == labels).to(torch.float32).mean().item()
+
+
+def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = ECE_BINS) -> float:
+    """Return Σ_b |B_b| / N · |accuracy(B_b) - confidence(B_b)| over bins of equal width (Guo et al. 2017)."""
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    gaps = torch.zeros(bins, device=confidence.device).index_add_(0, place, correct - confidence)
+    return (gaps.abs().sum() / len(confidence)).item()

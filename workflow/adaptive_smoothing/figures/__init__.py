@@ -1,0 +1,1 @@
+"""Figures: each file draws one. `class Options(Strict)`, `data(frame, description)` and `draw(data, description)`."""

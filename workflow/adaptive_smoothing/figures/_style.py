@@ -1,0 +1,206 @@
+"""How every figure looks and is saved: colours, markers, names, footer; PDF and PNG with the same bytes every time.
+
+Colours are Okabe and Ito's, and no two methods share marker or dashes, so a grey print still tells them apart.
+"""
+
+import contextlib
+import itertools
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.typing import LineStyleType
+
+from adaptive_smoothing.errors import unknown
+from adaptive_smoothing.files import written_whole
+
+WIDTH = 7.2  # inches, of a figure that fills a page's width
+FOOTER_SIZE = 7  # points
+GREY = "0.45"
+RESOLUTION = 200  # dots an inch, of the PNG
+OWN: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],  # ships with matplotlib, so that every machine draws the same
+    "pdf.fonttype": 42,  # embedded TrueType
+    "figure.dpi": 100,
+    "savefig.dpi": RESOLUTION,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "legend.handlelength": 2.8,
+    "figure.titlesize": 10.5,
+    "grid.linewidth": 0.5,
+    "grid.color": "0.9",
+    "axes.edgecolor": "0.3",
+    "errorbar.capsize": 2.5,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 5,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Name, colour, marker and line style of a method (or of a noise, where noises are told apart)."""
+
+    name: str
+    colour: str
+    marker: str
+    line: LineStyleType
+
+
+METHODS = {
+    "ivon": Look("IVON", "#D55E00", "o", "-"),
+    "ls": Look("LS", "#009E73", "s", (0, (5, 1.5))),
+    "sam": Look("SAM", "#CC79A7", "^", (0, (1.5, 1.2))),
+    "ols": Look("OLS", "#0072B2", "D", (0, (5, 1.2, 1.2, 1.2))),
+}
+SPARE_COLOURS = ("#E69F00", "#56B4E9", "#000000", "#8C6D31")
+SPARE_MARKERS = ("v", "P", "X", "p", "*", "h")
+SPARE_LINES: tuple[LineStyleType, ...] = (
+    (0, (8, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (1, 2.5)),
+    (0, (8, 2, 2, 2)),
+    (0, (2, 2)),
+)
+PARAMETERS = {
+    "alpha": "α",
+    "rho": "ρ",
+    "hess_init": "h₀",
+    "lr": "learning rate",
+    "beta1": "β₁",
+    "beta2": "β₂",
+    "ess_per_example": "λ / N",
+    "hessian": "Σ",
+}
+
+
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """Draw and save in the project's style, whatever the user's own matplotlib settings; put those back after."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        settings: Any = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **OWN}
+        mpl.rcParams.update(settings)
+        yield
+
+
+def save(figure: Figure, outputs: Iterable[str], description: dict[str, Any]) -> None:
+    """Write the figure into each of `outputs` (.pdf or .png), each whole or not at all, free of dates.
+
+    Raises UserError for another ending, or where the disk refuses.
+    """
+    subject = description["label"] or f"{description['scale']} scale"
+    metadata = {
+        ".pdf": {"Title": description["title"], "Subject": subject, "CreationDate": None},
+        ".png": {"Title": description["title"], "Description": subject, "Software": None},
+    }
+    for output in outputs:
+        suffix = Path(output).suffix
+        if suffix not in metadata:
+            raise unknown("ending of a figure's file", suffix, metadata, output)
+        with written_whole(output) as temporary:
+            figure.savefig(temporary, format=suffix[1:], metadata=metadata[suffix])
+
+
+def method_looks(methods: Iterable[str]) -> dict[str, Look]:
+    """Return the look of each method, in the order of legends: IVON, LS, SAM, OLS, then others by name."""
+    present = set(methods)
+    others = sorted(present - METHODS.keys())
+    spare = zip(itertools.cycle(SPARE_COLOURS), itertools.cycle(SPARE_MARKERS), itertools.cycle(SPARE_LINES))
+    looks = {method: look for method, look in METHODS.items() if method in present}
+    return looks | {method: Look(method, *features) for method, features in zip(others, spare, strict=False)}
+
+
+def task_looks(tasks: Sequence[str]) -> dict[str, Look]:
+    """Return a look for each of the tasks (noises as written on the figure), in their order."""
+    # None of the methods' own colours and markers: a noise must not be taken for a method.
+    spare = zip(itertools.cycle(SPARE_COLOURS), itertools.cycle(SPARE_MARKERS), itertools.cycle(("-", *SPARE_LINES)))
+    return {task: Look(task, *features) for task, features in zip(tasks, spare, strict=False)}
+
+
+def parameter_name(name: str) -> str:
+    """Return a hyper-parameter as it is written on figures ('alpha' → 'α')."""
+    return PARAMETERS.get(name, name.replace("_", " "))
+
+
+def value_text(value: object) -> str:
+    """Return a hyper-parameter's value as it is written on figures: numbers at their shortest."""
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def parameter_value(name: str, value: object) -> str:
+    """Return 'α = 0.1' and the like."""
+    return f"{parameter_name(name)} = {value_text(value)}"
+
+
+def noise_name(key: str, description: dict[str, Any]) -> str:
+    """Return a noise as it is written on figures, from its kind and parameters ('symmetric 20 %')."""
+    match description["noises"].get(key):
+        case {"kind": "natural"}:
+            return "labels as they come"
+        case {"kind": "symmetric", "rate": rate}:
+            return f"symmetric {100 * rate:g} %"
+        case {"kind": "pair", "rate": rate}:
+            return f"pair flip {100 * rate:g} %"
+        case {"kind": "class_dependent", "kappa": kappa, "beta": beta}:
+            return f"class-dependent κ = {kappa:g}, β = {beta:g}"
+        case _:
+            return key.replace("_", " ")
+
+
+def framed(description: dict[str, Any], height: float, footer: Sequence[str]) -> tuple[Figure, SubFigure]:
+    """Return a figure with title and footer, and the part between them, which has a legend of its own.
+
+    Args: `height` in inches; `footer`, what a reader must know (empty ones are left out). The scale's label leads it.
+    """
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.suptitle(textwrap.fill(description["title"], _letters(mpl.rcParams["figure.titlesize"])))
+    text = " · ".join(filter(None, [description["label"], *footer]))
+    figure.supxlabel(textwrap.fill(text, _letters(FOOTER_SIZE)), x=0.012, ha="left", fontsize=FOOTER_SIZE, color="0.3")
+    return figure, figure.add_subfigure(figure.add_gridspec()[0])
+
+
+def _letters(size: float) -> int:
+    """Return how many letters of `size` points fit a line."""
+    mean_width = 0.5  # of a letter, in its size
+    return int(0.97 * WIDTH * 72 / (mean_width * size))
+
+
+def seeds_text(data: pd.DataFrame) -> str:
+    """Return how many seeds stand behind the points (column `n`), and what the bars are."""
+    counted = data.loc[data["n"] > 0, "n"]
+    if counted.empty:
+        return "no run is left"
+    fewest, most = int(counted.min()), int(counted.max())
+    if most == 1:
+        return "one seed (n = 1): no error bars"
+    count = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return f"mean ± 1 s.d. over n = {count} seeds"
+
+
+def epoch_text(data: pd.DataFrame) -> str:
+    """Return which epoch the points are from (column `epoch`)."""
+    first, last = int(data["epoch"].min()), int(data["epoch"].max())
+    return f"last epoch ({first})" if first == last else f"each run's last epoch ({first} to {last})"
+
+
+def diverged_text(data: pd.DataFrame) -> str:
+    """Return what a cross means, or '' where no run diverged (column `diverged`)."""
+    if not data["diverged"].any():
+        return ""
+    return "×: a seed diverged and is left out of the mean (on the lower axis: every seed did)"
+
+
+def runs_footer(data: pd.DataFrame) -> list[str]:
+    """Return the footer of a figure of means over seeds."""
+    posterior = "posteriors evaluated at their mean" if data["posterior_std"].notna().any() else ""
+    return [epoch_text(data), seeds_text(data), posterior, diverged_text(data)]

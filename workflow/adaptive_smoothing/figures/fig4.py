@@ -1,0 +1,112 @@
+"""Fig. 4: the smoothed labels of IVON, OLS and LS, one panel a class, one row a dataset.
+
+Drawn from the soft-label table. LS: Eq. 1. OLS: its matrix of soft labels, Eq. 3–5. IVON: E_q[softmax], a mean over
+the class's training examples (Sec. 4.2; how to average is not stated in the paper). Control: the mean softmax of an
+ordinary network (LS with α = 0), which any confusion of classes shapes in the same way.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from adaptive_smoothing.figures._panels import legend
+from adaptive_smoothing.figures._style import METHODS, framed
+from adaptive_smoothing.options import Strict
+
+TABLE = "soft_labels"
+Vector = NDArray[np.float64]
+LOWEST = 1e-5  # of the logarithmic axis
+MANY = 20  # classes; beyond them bars touch and few have a tick
+CONTROL = "plain network's softmax (control)"
+
+
+class Options(Strict):
+    """The classes that have a panel."""
+
+    classes: tuple[int, ...]
+
+
+def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
+    """Return dataset, series ('IVON', 'OLS', 'LS, α = 0.1' or the control), label, other, value, n.
+
+    `value` is the mean over the `n` runs (seeds) of the mean over training examples that bear `label`, at class
+    `other`; only the classes of the options.
+    """
+    shown = frame[frame["label"].isin(description["options"]["classes"])]
+    rows = zip(shown["method"], shown["quantity"], shown["alpha"], strict=True)
+    shown = shown.assign(series=[_series(*row) for row in rows])
+    keys = ["dataset", "series", "label", "other"]
+    grouped = shown[shown["series"] != ""].groupby(keys, sort=False)
+    return grouped.agg(value=("value", "mean"), n=("run", "nunique")).reset_index()
+
+
+def _series(method: str, quantity: str, alpha: float) -> str:
+    """Return what a row of the table is drawn as, or '' if it is not drawn."""
+    match method, quantity:
+        case "ivon", "softmax_mc":
+            return "IVON"
+        case "ols", "soft_label":
+            return "OLS"
+        case "ls", "soft_label" if alpha > 0:
+            return f"LS, α = {alpha:g}"
+        case "ls", "softmax" if alpha == 0:
+            return CONTROL
+    return ""
+
+
+def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
+    """Draw the label vectors over the classes, on a logarithmic axis."""
+    datasets, classes = list(data["dataset"].unique()), description["options"]["classes"]
+    seeds = int(data["n"].max())
+    footer = [
+        f"means over the training examples that bear the label, {seeds} seed{'s' if seeds > 1 else ''}",
+        "IVON: E_q[softmax]; OLS and LS: the label that training aims at",
+        f"values below {LOWEST:.5f} are not shown",
+    ]
+    figure, body = framed(description, 1.2 + 1.9 * len(datasets), footer)
+    panels = body.subplots(len(datasets), len(classes), sharey=True, squeeze=False)
+    for dataset, row in zip(datasets, panels, strict=True):
+        row[0].set_ylabel(f"{dataset.replace('_', ' ')}\nprobability")
+        for label, axes in zip(classes, row, strict=True):
+            _panel(axes, data[(data["dataset"] == dataset) & (data["label"] == label)], label)
+    sns.despine(figure)
+    smoothing = [name for name in data["series"].unique() if name.startswith("LS")]
+    legend(body, ["IVON", "OLS", *smoothing, CONTROL])
+    return figure
+
+
+def _panel(axes: Axes, vectors: pd.DataFrame, label: int) -> None:
+    if vectors.empty:  # the dataset has fewer classes
+        axes.set_axis_off()
+        return
+    axes.set_title(f"label {label}")
+    axes.set_yscale("log")
+    axes.set_ylim(LOWEST, 1.6)
+    axes.grid(axis="x", visible=False)
+    axes.set_xlabel("class")
+    classes = vectors["other"].nunique()
+    axes.set_xticks(range(0, classes, classes // 5 if classes > MANY else 1))
+    for name, rows in vectors.groupby("series", sort=False):
+        _draw_series(axes, str(name), rows["other"].to_numpy(), rows["value"].to_numpy(), classes > MANY)
+
+
+def _draw_series(axes: Axes, name: str, x: Vector, y: Vector, many: bool) -> None:
+    """Draw one label vector: wide bars for OLS, narrow ones for IVON inside, hollow circles for LS, diamonds else."""
+    size, edge = (1.6, 0.3) if many else (5, 0.9)
+    marks: dict[str, Any] = {"linestyle": "none", "label": name, "markeredgewidth": edge}
+    match name:
+        case "OLS":
+            axes.bar(x, y, width=1.0 if many else 0.9, color=METHODS["ols"].colour, linewidth=0, label=name, zorder=2)
+        case "IVON":
+            axes.bar(x, y, width=0.4, color=METHODS["ivon"].colour, linewidth=0, label=name, zorder=3)
+        case name if name == CONTROL:
+            marks |= {"markerfacecolor": "0.75", "markeredgecolor": "0.2"}
+            axes.plot(x, y, marker="D", markersize=0.75 * size, zorder=4, **marks)
+        case _:
+            marks |= {"markerfacecolor": "none", "markeredgecolor": "black"}
+            axes.plot(x, y, marker="o", markersize=size, zorder=5, **marks)

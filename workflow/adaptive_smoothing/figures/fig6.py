@@ -1,0 +1,63 @@
+"""Fig. 6: IVON with a learned against a fixed Σ, one pair a noise (Sec. 4.3.1, Eq. 18).
+
+Drawn from the metrics table. The posterior's mean standard deviation stands beside the accuracy: where the two Σ end
+up equal, their accuracies say nothing about learning Σ.
+"""
+
+import textwrap
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from adaptive_smoothing.figures import _summary
+from adaptive_smoothing.figures._panels import curve, legend
+from adaptive_smoothing.figures._style import METHODS, Look, framed, runs_footer
+from adaptive_smoothing.options import Strict
+
+TABLE = "metrics"
+LOOKS = {
+    "learned": Look("Σ learned", METHODS["ivon"].colour, "o", "-"),
+    "fixed": Look("Σ fixed at its initial value", "black", "s", "-"),
+}
+LETTERS = 15  # of a line below a pair
+SHIFT = 0.14  # of a pair's two points, from the middle
+MEASURES = {"accuracy": "test accuracy (%)", "posterior_std": "mean s.d. of the posterior"}
+
+
+class Options(Strict):
+    """None."""
+
+
+def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
+    """Return means over seeds at the last epoch, a row a task (noise) and `value` ('learned' or 'fixed' Σ).
+
+    Columns: those of `_summary.along`; accuracy in percent, posterior_std in units of the weights.
+    """
+    runs = _summary.apart_by_method(_summary.having(_summary.final(frame, description), "hessian", description))
+    return _summary.along(runs, description, ["task"], dict.fromkeys(runs["method"], "hessian"))
+
+
+def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
+    """Draw accuracy (left) and the posterior's standard deviation (right), both as points with error bars."""
+    tasks = list(data["task"].unique())
+    figure, body = framed(description, 3.4, runs_footer(data))
+    for axes, (measure, name) in zip(body.subplots(1, 2), MEASURES.items(), strict=True):
+        _pairs(axes, data, tasks, measure)
+        axes.set_ylabel(name)
+    sns.despine(figure)
+    legend(body)
+    return figure
+
+
+def _pairs(axes: Axes, data: pd.DataFrame, tasks: list[str], measure: str) -> None:
+    for shift, (value, look) in zip((-SHIFT, SHIFT), LOOKS.items(), strict=True):
+        rows = data[data["value"] == value]
+        face = look.colour if value == "learned" else "white"
+        curve(axes, rows["task"].map(tasks.index) + shift, rows, look, measure, line=False, markerfacecolor=face)
+    axes.set_xticks(range(len(tasks)), [textwrap.fill(task, LETTERS) for task in tasks])
+    axes.set_xlim(-0.5, len(tasks) - 0.5)
+    axes.margins(y=0.15)
+    axes.grid(axis="x", visible=False)

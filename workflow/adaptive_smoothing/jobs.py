@@ -1,0 +1,59 @@
+"""How a rule's script calls the library: output goes to the log, a user's mistake becomes one sentence.
+
+Where a warm process waits (see warm.py) the call runs in a fork of it, which saves importing torch for every run.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from adaptive_smoothing import warm
+from adaptive_smoothing.errors import UserError
+
+
+def offer_library() -> None:
+    """Let the scripts of all jobs find this library, also in conda environments, where it is not installed."""
+    folder = str(Path(__file__).parents[1])
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != folder]
+    os.environ["PYTHONPATH"] = os.pathsep.join([folder, *others])
+
+
+def run(target: str, log: str, **arguments: Any) -> None:
+    """Call 'module:function' with JSON-like keyword arguments, its output in file `log`; exit with 1 if it fails."""
+    status = warm.call(target, log, arguments)
+    if status is None:
+        status = execute(target, log, arguments)
+    sys.exit(status)
+
+
+def execute(target: str, log: str, arguments: dict[str, Any]) -> int:
+    """Call `target` in this process with stdout and stderr going to `log`; return its exit status."""
+    terminal = os.dup(2)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    try:
+        _function(target)(**arguments)
+    except UserError as error:
+        message = f"error: {error}\n"
+    except Exception as error:
+        traceback.print_exc()
+        message = f"error: {type(error).__name__}: {error}; see {log}\n"
+    else:
+        return 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os.write(2, message.encode())
+    os.write(terminal, message.encode())
+    return 1
+
+
+def _function(target: str) -> Callable[..., None]:
+    module, name = target.split(":")
+    function: Callable[..., None] = getattr(importlib.import_module(module), name)
+    return function

@@ -1,0 +1,147 @@
+"""Label noise of a trained posterior, per training example: exact (Eq. 16) and linearised (Eq. 20).
+
+Exact: ε_i = p_i(m) - E_q[p_i(θ)], p = softmax(f), by S Monte-Carlo samples. Linearised, one sample:
+ε_i = (diag(p) - ppᵀ) J_i Σ^{1/2} e with e ~ N(0, I), one forward-mode product a sample for a whole batch.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+
+from adaptive_smoothing import datasets, provenance, records
+from adaptive_smoothing.batches import ImageBatches
+from adaptive_smoothing.training import be_deterministic, build_model, load_posterior
+
+Weights = dict[str, Tensor]
+Batches = Callable[[], Iterator[Tensor]]
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """N examples, K classes. Vectors N × K, magnitudes (2-norms) N.
+
+    `noise_linearised` is the root mean square over samples of each component of Eq. 20 (its mean is zero by
+    construction), `magnitude_linearised` the mean over samples of its norm.
+    """
+
+    probabilities: Tensor
+    probabilities_mc: Tensor
+    noise_linearised: Tensor
+    magnitude_linearised: Tensor
+
+    @property
+    def noise_exact(self) -> Tensor:
+        """Return ε = p(m) - E_q[p(θ)] (Eq. 16), N × K."""
+        return self.probabilities - self.probabilities_mc
+
+    @property
+    def magnitude_exact(self) -> Tensor:
+        """Return ‖ε‖ of Eq. 16, N."""
+        magnitude: Tensor = torch.linalg.vector_norm(self.noise_exact, dim=1)
+        return magnitude
+
+
+@torch.no_grad()
+def of_posterior(
+    model: nn.Module, mean: Weights, std: Weights, batches: Batches, samples: int, generator: torch.Generator
+) -> LabelNoise:
+    """Return the label noise of N(mean, diag(std²)) over all batches (B × C × H × W), the model in evaluation mode.
+
+    All batches see the same `samples` draws e, taken from `generator`.
+    """
+    model.eval()
+    first = torch.cat([functional_call(model, mean, (images,)).softmax(dim=1) for images in batches()])
+    average = torch.zeros_like(first)
+    squares = torch.zeros_like(first)
+    norms = torch.zeros_like(first[:, 0])
+    for _ in range(samples):
+        tangent = {name: scale * _normal(scale, generator) for name, scale in std.items()}
+        drawn = {name: mean[name] + tangent[name] for name in std}
+        probabilities = torch.cat([functional_call(model, drawn, (images,)).softmax(dim=1) for images in batches()])
+        linear = torch.cat([linearised(model, mean, tangent, images) for images in batches()])
+        average += probabilities / samples
+        squares += linear.square() / samples
+        norms += torch.linalg.vector_norm(linear, dim=1) / samples
+    return LabelNoise(first, average, squares.sqrt(), norms)
+
+
+def linearised(model: nn.Module, mean: Weights, tangent: Weights, images: Tensor) -> Tensor:
+    """Return (diag(p) - ppᵀ) J t, B × K: Eq. 20 with t = Σ^{1/2} e given as one tensor a parameter."""
+    products: tuple[Tensor, ...] = jvp(lambda weights: functional_call(model, weights, (images,)), (mean,), (tangent,))
+    logits, change = products
+    probabilities = logits.softmax(dim=1)
+    weighted: Tensor = probabilities * change
+    return weighted - probabilities * weighted.sum(dim=1, keepdim=True)
+
+
+def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator).to(like.device)
+
+
+def measure(
+    specification: dict[str, Any],
+    run: str,
+    dataset: str,
+    labels: str,
+    posterior: str,
+    output: str,
+    samples: int,
+    code: str,
+    threads: int,
+) -> None:
+    """Write label_noise.parquet for a trained run: a row a training example (validation left out).
+
+    For a method without a posterior the noise columns are null; `soft_label` holds the label vector that the method
+    aims at for the example's label, where it has one.
+    """
+    be_deterministic(threads)
+    prepared = datasets.open_prepared(dataset)
+    frame, _ = records.read_frame(labels)
+    frame = frame[frame["split"] == "train"]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = np.asarray(prepared.arrays.train_images)[frame["index"].to_numpy()]
+    images = ImageBatches(chosen, prepared.mean, prepared.std, device)
+    state = load_posterior(posterior)
+    model = build_model(specification, prepared).to(device).eval()
+    model.load_state_dict(state["model"])
+    columns: dict[str, Any] = {"index": frame["index"].to_numpy(), "label": frame["noisy"].to_numpy()}
+    columns |= _noise_columns(model, state["std"], images, samples, specification["seed"])
+    if state["soft_labels"] is not None:
+        columns["soft_label"] = _rows(state["soft_labels"]["soft_labels"][torch.from_numpy(columns["label"].copy())])
+    absent = [None] * len(frame)
+    table = pa.table(
+        {name: columns.get(name, absent) for name in records.LABEL_NOISE.names}, schema=records.LABEL_NOISE
+    )
+    metadata = {"run": run, "specification": specification, "samples": samples, "code": code}
+    records.write(output, table, {**metadata, **provenance.of_this_process()})
+
+
+def _noise_columns(
+    model: nn.Module, std: Weights | None, images: ImageBatches, samples: int, seed: int
+) -> dict[str, Any]:
+    if std is None:
+        with torch.no_grad():
+            probabilities = torch.cat([model(batch).softmax(dim=1) for batch in images.in_order()])
+        return {"probabilities": _rows(probabilities)}
+    mean = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    scales = {name: value.to(images.images.device) for name, value in std.items()}
+    generator = torch.Generator().manual_seed(seed)
+    noise = of_posterior(model, mean, scales, images.in_order, samples, generator)
+    return {
+        "probabilities": _rows(noise.probabilities),
+        "probabilities_mc": _rows(noise.probabilities_mc),
+        "noise_exact": _rows(noise.noise_exact),
+        "noise_linearised": _rows(noise.noise_linearised),
+        "magnitude_exact": noise.magnitude_exact.cpu().numpy().astype(np.float64),
+        "magnitude_linearised": noise.magnitude_linearised.cpu().numpy().astype(np.float64),
+    }
+
+
+def _rows(matrix: Tensor) -> list[Any]:
+    return list(matrix.cpu().numpy())

@@ -1,0 +1,45 @@
+"""From a prepared dataset to a file of noisy labels: a row a training example, with its split."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import TypeAdapter
+
+from adaptive_smoothing import datasets, noise, records
+
+
+def corrupt(
+    dataset: str, parameters: dict[str, Any], noise_seed: int, data_seed: int, held_out: int, output: str
+) -> None:
+    """Write index, split ('train' or 'validation'), clean and noisy label of every training example.
+
+    Validation examples keep their noisy labels. The realised rate and transition matrix stand in the metadata; both
+    are null where the clean labels are unknown.
+    """
+    prepared = datasets.open_prepared(dataset)
+    given = np.asarray(prepared.arrays.train_labels)
+    clean = np.asarray(prepared.arrays.train_clean_labels)
+    classes = len(prepared.arrays.classes)
+    kind: noise.Noise = TypeAdapter(noise.Noise).validate_python(parameters)
+    noisy = noise.corrupt(given, kind.matrix(classes), noise_seed)
+    validation = np.isin(np.arange(len(given)), datasets.validation_indices(len(given), held_out, data_seed))
+    known = clean != datasets.UNKNOWN
+    rate, matrix = noise.realised(clean, noisy, classes) if known.all() else (None, None)
+    table = pa.table(
+        {
+            "index": np.arange(len(given)),
+            "split": np.where(validation, "validation", "train"),
+            "clean": pa.array(clean, mask=~known),
+            "noisy": noisy,
+        },
+        schema=records.LABELS,
+    )
+    metadata = {
+        "noise": parameters,
+        "noise_seed": noise_seed,
+        "dataset_sha256": prepared.sha256,
+        "realised_rate": rate,
+        "realised_matrix": None if matrix is None else matrix.tolist(),
+    }
+    records.write(output, table, metadata)

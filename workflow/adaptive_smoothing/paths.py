@@ -1,0 +1,36 @@
+"""Every folder and file name of the pipeline, as pure functions of names; `{…}` forms serve Snakemake's rules."""
+
+PAPER = "paper"
+DATASET_FILES = (
+    "train_images.npy",
+    "train_labels.npy",
+    "train_clean_labels.npy",
+    "test_images.npy",
+    "test_labels.npy",
+    "meta.json",
+)
+DATASET = "data/{dataset}"
+LABELS = "results/{scale}/labels/{dataset}/{noise}-seed{noise_seed}.parquet"
+RUN = "results/{scale}/runs/{run}"
+METRICS = RUN + "/metrics.parquet"
+POSTERIOR = RUN + "/posterior.pt"
+LABEL_NOISE = RUN + "/label_noise-samples{samples}.parquet"
+TABLE = "results/{scale}/figures/{figure}.parquet"
+LOG = "logs/{rule}/"
+
+
+def dataset_files(dataset: str) -> list[str]:
+    """Return the prepared files of a dataset folder's name."""
+    return [f"{DATASET.format(dataset=dataset)}/{name}" for name in DATASET_FILES]
+
+
+def figure_base(scale: str, figure: str) -> str:
+    """Return a figure's path without its ending: the paper's own scale lies at the top, every other in its folder."""
+    folder = "paper_figures" if scale == PAPER else f"paper_figures/{scale}"
+    return f"{folder}/{figure}"
+
+
+def figure_files(scale: str, figure: str) -> list[str]:
+    """Return a figure's PDF and the PNG beside it."""
+    base = figure_base(scale, figure)
+    return [f"{base}.pdf", f"{base}.png"]

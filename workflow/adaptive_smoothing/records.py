@@ -1,0 +1,133 @@
+"""The only place that knows the Parquet schemas: metrics, labels, label noise and figure tables.
+
+Every file carries, as JSON under one key of its metadata, what made it. A file is written whole or not at all.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.files import written_whole
+
+KEY = b"adaptive_smoothing"
+Metadata = dict[str, Any]
+
+RUN_COLUMNS = {
+    "run": pa.string(),
+    "scale": pa.string(),
+    "dataset": pa.string(),
+    "model": pa.string(),
+    "noise": pa.string(),
+    "method": pa.string(),
+    "data_seed": pa.int64(),
+    "noise_seed": pa.int64(),
+    "seed": pa.int64(),
+}
+EPOCH_COLUMNS = {
+    "epoch": pa.int64(),
+    "train_loss": pa.float64(),
+    "train_accuracy_noisy": pa.float64(),
+    "train_accuracy_clean": pa.float64(),
+    "validation_accuracy": pa.float64(),
+    "test_accuracy": pa.float64(),
+    "test_nll": pa.float64(),
+    "test_ece": pa.float64(),
+    "test_accuracy_mc": pa.float64(),
+    "test_nll_mc": pa.float64(),
+    "test_ece_mc": pa.float64(),
+    "posterior_std": pa.float64(),
+}
+COST_COLUMNS = {
+    "seconds": pa.float64(),
+    "device": pa.string(),
+    "threads": pa.int64(),
+    "peak_memory_mb": pa.float64(),
+    "restarts": pa.int64(),
+}
+# Columns that say how a run went, not what it found; two runs of one specification may differ in them.
+NOT_REPRODUCED = ("seconds", "peak_memory_mb", "restarts", "device", "threads")
+LABELS = pa.schema([("index", pa.int64()), ("split", pa.string()), ("clean", pa.int64()), ("noisy", pa.int64())])
+LABEL_NOISE = pa.schema(
+    [
+        ("index", pa.int64()),
+        ("label", pa.int64()),
+        ("probabilities", pa.list_(pa.float32())),
+        ("probabilities_mc", pa.list_(pa.float32())),
+        ("noise_exact", pa.list_(pa.float32())),
+        ("noise_linearised", pa.list_(pa.float32())),
+        ("magnitude_exact", pa.float64()),
+        ("magnitude_linearised", pa.float64()),
+        ("soft_label", pa.list_(pa.float32())),
+    ]
+)
+TYPE_OF = {bool: pa.bool_(), int: pa.float64(), float: pa.float64(), str: pa.string()}
+
+
+def metrics_table(run: dict[str, Any], hyperparameters: dict[str, Any], epochs: Sequence[dict[str, Any]]) -> pa.Table:
+    """Return a run's table, a row an evaluated epoch.
+
+    Besides the fixed columns there is one a hyper-parameter (nested ones joined by '_') and one a parameter of the
+    noise (`noise_kind`, `noise_rate`, …, handed over in `run`). Raises UserError if a hyper-parameter bears the name
+    of a fixed column.
+    """
+    fixed = RUN_COLUMNS | EPOCH_COLUMNS | COST_COLUMNS
+    settings = {**flat(hyperparameters), **{key: value for key, value in run.items() if key not in RUN_COLUMNS}}
+    if taken := sorted(settings.keys() & fixed.keys()):
+        raise UserError(f"hyper-parameter '{taken[0]}' bears the name of a column of metrics.parquet; rename it")
+    fields = [pa.field(name, kind) for name, kind in RUN_COLUMNS.items()]
+    fields += [pa.field(name, TYPE_OF[type(value)]) for name, value in settings.items()]
+    fields += [pa.field(name, kind) for name, kind in (EPOCH_COLUMNS | COST_COLUMNS).items()]
+    rows = [{**run, **settings, **epoch} for epoch in epochs]
+    return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+
+
+def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested mapping with keys joined by '_'; sequences become JSON text."""
+    result: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            result |= flat(value, f"{prefix}{key}_")
+        elif isinstance(value, list | tuple):
+            result[prefix + key] = json.dumps(value)
+        elif value is not None:
+            result[prefix + key] = value
+    return result
+
+
+def write(path: str | Path, table: pa.Table, metadata: Metadata) -> None:
+    """Write a table with its metadata, whole or not at all; raise UserError where the disk refuses."""
+    stamped = table.replace_schema_metadata({KEY: json.dumps(metadata, sort_keys=True)})
+    with written_whole(path) as temporary:
+        pq.write_table(stamped, temporary)
+
+
+def read(path: str | Path) -> tuple[pa.Table, Metadata]:
+    """Return a table and its metadata; raise UserError for a missing, damaged or foreign file."""
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except FileNotFoundError:
+        raise UserError(f"{path}: does not exist") from None
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: is damaged or no Parquet file ({error}); delete it and run again") from error
+    metadata = table.schema.metadata or {}
+    if KEY not in metadata:
+        raise UserError(f"{path}: was not written by this pipeline (its metadata has no '{KEY.decode()}')")
+    return table, json.loads(metadata[KEY])
+
+
+def read_frame(path: str | Path) -> tuple[pd.DataFrame, Metadata]:
+    """Return a table as a data frame, and its metadata."""
+    table, metadata = read(path)
+    return table.to_pandas(), metadata
+
+
+def concatenated(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return tables below each other; a column that a table lacks is null there."""
+    bare = [table.replace_schema_metadata(None) for table in tables]
+    return pa.concat_tables(bare, promote_options="default")

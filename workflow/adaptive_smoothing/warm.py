@@ -1,0 +1,137 @@
+"""A warm process: imports torch once and forks for every job of a local run, instead of importing it in each.
+
+A small training takes about as long as importing torch does. Snakemake's `onstart` hook starts the process; it ends
+with the Snakemake that started it. Each job remains a job of its own, with one output a run. Where no warm process
+waits (on a cluster's node, in another conda environment) `call` says so and the job runs as usual.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "ADAPTIVE_SMOOTHING_WARM"  # the folder of the socket, for the jobs of this run only
+PRELOADED = ("adaptive_smoothing.label_noise", "adaptive_smoothing.collect", "adaptive_smoothing.drawing")
+PATIENCE_S = 1.0  # how often the process looks whether its Snakemake is still there
+
+
+class Warm:
+    """The warm process of this Snakemake run."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder: str | None = None
+
+    def start(self) -> None:
+        """Start the process and tell the jobs to come, through the environment, where it listens."""
+        self._folder = tempfile.mkdtemp(prefix="adaptive_smoothing-")
+        os.environ[VARIABLE] = self._folder
+        with _listening(_socket_path(self._folder)) as listener:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(listener.fileno()), str(os.getpid())],
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C reaches the jobs through Snakemake, not twice
+            )
+
+    def stop(self) -> None:
+        """End the process; harmless where it was never started."""
+        os.environ.pop(VARIABLE, None)
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def call(target: str, log: str, arguments: dict[str, Any]) -> int | None:
+    """Run a job in a fork of the warm process and return its exit status; None if no warm process waits."""
+    folder = os.environ.get(VARIABLE)
+    if folder is None:
+        return None
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(_socket_path(folder)))
+        except OSError:
+            return None
+        request = {"target": target, "log": log, "arguments": arguments, "folder": os.getcwd(), "env": dict(os.environ)}
+        socket.send_fds(connection, [b"."], [2])
+        with connection.makefile("rwb") as stream:
+            stream.write(json.dumps(request).encode() + b"\n")
+            stream.flush()
+            answer = stream.read(1)
+    if not answer:
+        print(f"error: the process of this job was killed; see {log}", file=sys.stderr)
+        return 1
+    return answer[0]
+
+
+def serve(listener: socket.socket, snakemake_pid: int) -> None:
+    """Import what jobs need, then fork for each connection until Snakemake is gone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the forks
+    for module in PRELOADED:
+        importlib.import_module(module)
+    listener.settimeout(PATIENCE_S)
+    while os.getppid() == snakemake_pid:
+        with contextlib.suppress(TimeoutError):
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                _answer(connection)
+            connection.close()
+
+
+def _answer(connection: socket.socket) -> None:
+    """Run the job that the connection asks for and leave the process."""
+    from adaptive_smoothing.jobs import execute
+
+    status = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        connection.setblocking(True)
+        _, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+        os.dup2(descriptors[0], 2)
+        stream = connection.makefile("rwb")
+        request = json.loads(stream.readline())
+        threading.Thread(target=_die_with_client, args=(connection,), daemon=True).start()
+        os.environ.clear()
+        os.environ.update(request["env"])
+        os.chdir(request["folder"])
+        status = execute(request["target"], request["log"], request["arguments"])
+        connection.sendall(bytes([status]))
+    finally:
+        os._exit(status)
+
+
+def _die_with_client(connection: socket.socket) -> None:
+    """End this process when Snakemake has killed the job's script, which holds the other end."""
+    if not connection.recv(1):
+        os._exit(1)
+
+
+def _listening(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(128)
+    return listener
+
+
+def _socket_path(folder: str) -> Path:
+    """Return the socket for this interpreter: a job in another conda environment finds none."""
+    return Path(folder) / f"{hashlib.sha256(sys.executable.encode()).hexdigest()[:16]}.socket"
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

@@ -1,0 +1,15 @@
+"""Collect one figure's runs into the tidy table behind it."""
+
+from adaptive_smoothing.jobs import run
+
+run(
+    "adaptive_smoothing.collect:collect",
+    snakemake.log[0],
+    description=snakemake.params.description,
+    runs=snakemake.params.runs,
+    metrics=list(snakemake.input.metrics),
+    label_noise=list(snakemake.input.label_noise),
+    folders=snakemake.params.folders,
+    output=snakemake.output.table,
+    code=snakemake.params.code,
+)

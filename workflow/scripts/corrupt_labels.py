@@ -1,0 +1,15 @@
+"""Corrupt the training labels of one dataset with one noise."""
+
+from pathlib import Path
+
+from adaptive_smoothing.jobs import run
+
+run(
+    "adaptive_smoothing.labels:corrupt",
+    snakemake.log[0],
+    dataset=str(Path(snakemake.input.dataset[0]).parent),
+    parameters=snakemake.params.noise,
+    noise_seed=int(snakemake.wildcards.noise_seed),
+    **snakemake.params.split,
+    output=snakemake.output.labels,
+)

@@ -1,0 +1,10 @@
+"""Draw one figure from its table."""
+
+from adaptive_smoothing.jobs import run
+
+run(
+    "adaptive_smoothing.drawing:draw",
+    snakemake.log[0],
+    table=snakemake.input.table,
+    outputs=list(snakemake.output),
+)

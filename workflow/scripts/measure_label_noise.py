@@ -1,0 +1,19 @@
+"""Measure the label noise that one trained posterior induces on its training examples."""
+
+from pathlib import Path
+
+from adaptive_smoothing.jobs import run
+
+run(
+    "adaptive_smoothing.label_noise:measure",
+    snakemake.log[0],
+    specification=snakemake.params.specification,
+    run=snakemake.wildcards.run,
+    dataset=str(Path(snakemake.input.dataset[0]).parent),
+    labels=snakemake.input.labels,
+    posterior=snakemake.input.posterior,
+    output=snakemake.output.label_noise,
+    samples=int(snakemake.wildcards.samples),
+    code=snakemake.params.code,
+    threads=snakemake.threads,
+)
