@@ -18,6 +18,7 @@ rule train:
         gpu=of_run(lambda run: run.resources.gpu),
         mem_mb=of_run(lambda run: run.resources.mem_mb),
         runtime=of_run(lambda run: run.resources.runtime),
+        checkpoint_minutes=of_run(lambda run: run.resources.checkpoint_minutes),
     params:
         specification=of_run(lambda run: run.specification),
         code=of_run(lambda run: run.code),

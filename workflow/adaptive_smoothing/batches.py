@@ -43,13 +43,16 @@ class ImageBatches:
             yield self.normalised(images)
 
     def shuffled(
-        self, batch_size: int, augment: Sequence[str], seed: int, epoch: int
+        self, batch_size: int, augment: Sequence[str], seed: int, epoch: int, skipped: int = 0
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (images, indices) of one epoch in an order, and with an augmentation, that (seed, epoch) determine."""
+        """Yield (images, indices) of one epoch in an order, and with an augmentation, that (seed, epoch) determine.
+
+        A resumed run leaves out the first `skipped` batches, which it has seen.
+        """
         generator = torch.Generator().manual_seed(epoch_seed(seed, epoch))
         order = torch.randperm(len(self), generator=generator)
         draws = _Draws(len(self), generator, self.images.device)
-        for indices in order.to(self.images.device).split(batch_size):
+        for indices in order.to(self.images.device).split(batch_size)[skipped:]:
             images = self.images[indices]
             if "crop" in augment:
                 images = cropped(images, draws.offsets[indices])

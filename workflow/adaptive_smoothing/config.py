@@ -42,6 +42,7 @@ class Resources(Strict):
     gpu: Annotated[int, Field(ge=0)]
     mem_mb: PositiveInt
     runtime: Annotated[int, Field(ge=1, description="minutes")]
+    checkpoint_minutes: Annotated[int, Field(ge=0, description="how often a training saves its state; 0: every step")]
 
 
 class Setup(Strict):

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 class UserError(Exception):
     """A mistake in what the user gave (config, data, disk); shown without a traceback."""
 
+    exit_status = 1
+
 
 def unknown(kind: str, name: object, legal: Iterable[str], where: str) -> UserError:
     """Return the error for a `name` that is not one of the `legal` ones of its `kind`, found in file `where`."""

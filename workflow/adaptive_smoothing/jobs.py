@@ -39,10 +39,10 @@ def execute(target: str, log: str, arguments: dict[str, Any]) -> int:
     try:
         _function(target)(**arguments)
     except UserError as error:
-        message = f"error: {error}\n"
+        status, message = error.exit_status, f"error: {error}\n"
     except Exception as error:
         traceback.print_exc()
-        message = f"error: {type(error).__name__}: {error}; see {log}\n"
+        status, message = 1, f"error: {type(error).__name__}: {error}; see {log}\n"
     else:
         return 0
     finally:
@@ -50,7 +50,7 @@ def execute(target: str, log: str, arguments: dict[str, Any]) -> int:
         sys.stderr.flush()
     os.write(2, message.encode())
     os.write(terminal, message.encode())
-    return 1
+    return status
 
 
 def _function(target: str) -> Callable[..., None]:

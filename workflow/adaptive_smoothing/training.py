@@ -4,10 +4,11 @@ A run is a pure function of its specification: the same specification on the sam
 metrics, timings aside.
 """
 
+import hashlib
+import json
 import os
 import resource
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from adaptive_smoothing import datasets, evaluation, provenance, records, registry
 from adaptive_smoothing.batches import ImageBatches
+from adaptive_smoothing.checkpoint import Checkpoint, State, generators, set_generators
 from adaptive_smoothing.errors import UserError
 from adaptive_smoothing.files import written_whole
 from adaptive_smoothing.methods import Context, Method
@@ -35,23 +37,34 @@ def train(
     posterior: str | None,
     code: str,
     threads: int,
+    checkpoint_minutes: float,
 ) -> None:
     """Train one run and write its metrics (and posterior).
 
     Args: `specification` as made by plan.py; `dataset` the prepared folder; `labels` the noisy labels' file;
-    `metrics` and `posterior` the files to write; `code` the digest of the code; `threads` CPU threads to use.
+    `metrics` and `posterior` the files to write; `code` the digest of the code; `threads` CPU threads to use;
+    `checkpoint_minutes` how often the state is saved. Raises Stopped after SIGTERM or SIGUSR2, the state saved.
     """
     be_deterministic(threads)
-    started = time.perf_counter()
     trainer = Trainer(specification, dataset, labels)
     print(f"run {run}\nspecification {specification}\ncode {code}, {provenance.versions()}", flush=True)
     print(f"device {trainer.device_name}, {threads} threads, {trainer.parameter_count:,} parameters", flush=True)
-    rows = list(trainer.epochs())
+    checkpoint = Checkpoint(
+        Path(metrics).with_name("checkpoint.pt"),
+        {"specification": json.dumps(specification, sort_keys=True), "code": code, "labels": trainer.labels_sha256},
+        checkpoint_minutes,
+    )
+    if (state := checkpoint.restore()) is not None:
+        trainer.load_state_dict(state)
+        print(f"goes on from epoch {trainer.epoch}, step {trainer.steps_done} (restart {trainer.restarts})", flush=True)
+    with checkpoint.listening():
+        rows = trainer.train_all(checkpoint)
     cost = {
-        "seconds": time.perf_counter() - started,
+        "seconds": trainer.seconds(),
         "device": trainer.device_name,
         "threads": threads,
         "peak_memory_mb": trainer.peak_memory_mb(),
+        "restarts": trainer.restarts,
     }
     metadata = {"specification": specification, "code": code, **provenance.of_this_process()}
     if posterior is not None:
@@ -60,6 +73,7 @@ def train(
     described = describe(specification, run, scale)
     table = records.metrics_table(described, specification["hyperparameters"], [{**row, **cost} for row in rows])
     records.write(metrics, table, metadata)
+    checkpoint.remove()
 
 
 def be_deterministic(threads: int) -> None:
@@ -103,6 +117,7 @@ class Trainer:
 
     def __init__(self, specification: dict[str, Any], dataset: str, labels: str) -> None:
         """Open the data and make model and method; the training seed determines the initial weights."""
+        self.started, self.seconds_before = time.perf_counter(), 0.0
         self.specification = specification
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         prepared = datasets.open_prepared(dataset)
@@ -115,6 +130,9 @@ class Trainer:
         context = Context(train_size=len(self.train), classes=len(prepared.arrays.classes))
         self.method: Method = module.Training(self.model, self.hyperparameters, context)
         self.steps_per_epoch = -(-len(self.train) // specification["batch_size"])
+        self.epoch, self.steps_done, self.restarts = 0, 0, 0
+        self.loss_sum = torch.zeros((), device=self.device)
+        self.rows: list[Row] = []
 
     def _load(self, prepared: datasets.Prepared, labels: str) -> None:
         frame, _ = records.read_frame(labels)
@@ -134,6 +152,7 @@ class Trainer:
         self.train, self.validation = part("train"), part("validation")
         self.test = ImageBatches(arrays.test_images, prepared.mean, prepared.std, self.device, channels_last)
         self.noisy = on_device(training["noisy"])
+        self.labels_sha256 = hashlib.sha256(training["noisy"].to_numpy().tobytes()).hexdigest()
         self.clean = on_device(training["clean"].fillna(datasets.UNKNOWN))
         self.validation_labels = on_device(frame.loc[frame["split"] == "validation", "noisy"])
         self.test_labels = on_device(arrays.test_labels)
@@ -148,37 +167,73 @@ class Trainer:
         """Return the number of trained parameters."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def epochs(self) -> Iterator[Row]:
-        """Train all epochs; yield a row of measures for each evaluated one (the last one always is)."""
+    def train_all(self, checkpoint: Checkpoint) -> list[Row]:
+        """Train what is left of all epochs; return a row of measures for each evaluated one (always the last)."""
         total = self.specification["epochs"]
-        for epoch in range(total):
-            began = time.perf_counter()
-            loss = self._train_epoch(epoch)
-            speed = len(self.train) / (time.perf_counter() - began)
-            last = epoch + 1 == total
-            if last or (epoch + 1) % self.specification["evaluate_every"] == 0:
-                row = {"epoch": epoch + 1, "train_loss": loss, **self._evaluate(last)}
+        while self.epoch < total:
+            began, left = time.perf_counter(), self.steps_per_epoch - self.steps_done
+            loss = self._train_epoch(checkpoint)
+            speed = left * self.specification["batch_size"] / (time.perf_counter() - began)
+            last = self.epoch == total
+            if last or self.epoch % self.specification["evaluate_every"] == 0:
+                row = {"epoch": self.epoch, "train_loss": loss, **self._evaluate(last)}
                 print(
-                    f"epoch {epoch + 1}/{total} loss {loss:.4f} test {row['test_accuracy']:.4f} "
+                    f"epoch {self.epoch}/{total} loss {loss:.4f} test {row['test_accuracy']:.4f} "
                     f"train noisy {row['train_accuracy_noisy']:.4f} {speed:.0f} images/s",
                     flush=True,
                 )
-                yield row
+                self.rows.append(row)
+        return self.rows
 
-    def _train_epoch(self, epoch: int) -> float:
-        """Train one epoch; return the mean loss over its examples."""
+    def _train_epoch(self, checkpoint: Checkpoint) -> float:
+        """Train what is left of the current epoch; return the mean loss over all its examples."""
         spec = self.specification
         self.model.train()
-        total = torch.zeros((), device=self.device)
-        batches = self.train.shuffled(spec["batch_size"], spec["augment"], spec["seed"], epoch)
-        for number, (images, indices) in enumerate(batches, start=epoch * self.steps_per_epoch):
+        batches = self.train.shuffled(
+            spec["batch_size"], spec["augment"], spec["seed"], self.epoch, skipped=self.steps_done
+        )
+        for images, indices in batches:
+            number = self.epoch * self.steps_per_epoch + self.steps_done
             rate = learning_rate(
                 self.hyperparameters.schedule, self.hyperparameters.lr, number, self.steps_per_epoch, spec["epochs"]
             )
             self.method.set_learning_rate(rate)
-            total += self.method.step(images, self.noisy[indices], indices) * len(indices)
+            self.loss_sum += self.method.step(images, self.noisy[indices], indices) * len(indices)
+            self.steps_done += 1
+            checkpoint.after_step(self.state_dict)
         self.method.epoch_end()
-        return total.item() / len(self.train)
+        loss = self.loss_sum.item() / len(self.train)
+        self.epoch, self.steps_done = self.epoch + 1, 0
+        self.loss_sum.zero_()
+        return loss
+
+    def state_dict(self) -> State:
+        """Return everything that a resumed run needs, between two steps."""
+        return {
+            "model": self.model.state_dict(),
+            "method": self.method.state_dict(),
+            "generators": generators(),
+            "epoch": self.epoch,
+            "steps_done": self.steps_done,
+            "loss_sum": self.loss_sum,
+            "rows": self.rows,
+            "restarts": self.restarts,
+            "seconds": self.seconds(),
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on where `state_dict` was taken."""
+        self.model.load_state_dict(state["model"])
+        self.method.load_state_dict(state["method"])
+        set_generators(state["generators"])
+        self.epoch, self.steps_done, self.rows = state["epoch"], state["steps_done"], state["rows"]
+        self.loss_sum = state["loss_sum"].to(self.device)
+        self.restarts = state["restarts"] + 1
+        self.seconds_before = state["seconds"]
+
+    def seconds(self) -> float:
+        """Return the time spent on this run so far, earlier attempts up to their last checkpoint included."""
+        return self.seconds_before + time.perf_counter() - self.started
 
     def _evaluate(self, last: bool) -> Row:
         with self.method.evaluation_ready(self.train.in_order):

@@ -21,7 +21,12 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "ADAPTIVE_SMOOTHING_WARM"  # the folder of the socket, for the jobs of this run only
-PRELOADED = ("adaptive_smoothing.label_noise", "adaptive_smoothing.collect", "adaptive_smoothing.drawing")
+PRELOADED = (
+    "torch._dynamo",  # which every torch optimizer imports when it is made: 2 s
+    "adaptive_smoothing.label_noise",
+    "adaptive_smoothing.collect",
+    "adaptive_smoothing.drawing",
+)
 PATIENCE_S = 1.0  # how often the process looks whether its Snakemake is still there
 
 
@@ -116,9 +121,9 @@ def _answer(connection: socket.socket) -> None:
 
 
 def _die_with_client(connection: socket.socket) -> None:
-    """End this process when Snakemake has killed the job's script, which holds the other end."""
+    """Ask this process to end when Snakemake has killed the job's script, which holds the other end."""
     if not connection.recv(1):
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGTERM)  # a training saves its state before it goes
 
 
 def _listening(path: Path) -> socket.socket:

@@ -16,4 +16,5 @@ run(
     posterior=snakemake.output.get("posterior"),
     code=snakemake.params.code,
     threads=snakemake.threads,
+    checkpoint_minutes=snakemake.resources.checkpoint_minutes,
 )

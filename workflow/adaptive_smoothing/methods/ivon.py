@@ -107,3 +107,17 @@ class Training(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.optimizer.current_step = state["current_step"]
+        if self.optimizer.current_step > 0:
+            self._lay_out_as_one_vector()
+
+    def _lay_out_as_one_vector(self) -> None:
+        """Give the weights the places in memory that ivon-opt's step leaves them in: slices of one vector.
+
+        Matrix products round by the alignment of their operands, so a resumed run would differ in the last bit
+        where it is evaluated before its first step.
+        """
+        parameters = list(self.model.parameters())
+        vector = torch.cat([parameter.data.flatten() for parameter in parameters])
+        pieces = vector.split([parameter.numel() for parameter in parameters])
+        for parameter, piece in zip(parameters, pieces, strict=True):
+            parameter.data = piece.view(parameter.shape)

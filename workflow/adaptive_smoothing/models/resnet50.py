@@ -19,8 +19,9 @@ def build(options: Options, channels: int, size: tuple[int, int], classes: int) 
         raise UserError(f"model resnet50: needs colour images (3 channels), the dataset has {channels}")
     try:
         weights = ResNet50_Weights.IMAGENET1K_V2 if options.weights == "imagenet" else None
-        network: nn.Module = resnet50(weights=weights)
+        network = resnet50(weights=weights)
     except OSError as error:
         raise UserError(f"model resnet50: ImageNet weights cannot be downloaded ({error})") from error
     network.fc = nn.Linear(network.fc.in_features, classes)
-    return network
+    made: nn.Module = network
+    return made

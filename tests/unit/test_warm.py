@@ -1,0 +1,129 @@
+"""The warm process: the same answers as without it, and no process left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from adaptive_smoothing import jobs, warm
+
+HELPER = """
+import os, sys, time
+from adaptive_smoothing.errors import UserError
+
+def fine(text, pid_file):
+    print(text)
+    print("warning", file=sys.stderr)
+    open(pid_file, "w").write(f"{os.getpid()} {os.getcwd()} {os.environ.get('MARK')}")
+
+def wrong():
+    raise UserError("a sentence")
+
+def broken():
+    raise RuntimeError("oh")
+
+def killed():
+    os.kill(os.getpid(), 9)
+
+def slow(pid_file):
+    open(pid_file, "w").write(str(os.getpid()))
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "helper_of_warm.py").write_text(HELPER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def process(folder, monkeypatch):
+    monkeypatch.setattr(warm, "PRELOADED", ())
+    started = warm.Warm()
+    started.start()
+    yield started
+    started.stop()
+
+
+def called(function, folder, **arguments):
+    log = folder / f"{function}.log"
+    return warm.call(f"helper_of_warm:{function}", str(log), arguments), log
+
+
+def test_without_a_warm_process_the_caller_is_told(folder, monkeypatch):
+    monkeypatch.delenv(warm.VARIABLE, raising=False)
+    assert called("fine", folder, text="x", pid_file="pid")[0] is None
+    monkeypatch.setenv(warm.VARIABLE, str(folder))
+    assert called("fine", folder, text="x", pid_file="pid")[0] is None
+
+
+def test_a_job_runs_in_a_fork_with_the_callers_folder_environment_and_log(process, folder, monkeypatch):
+    monkeypatch.setenv("MARK", "seen")
+    status, log = called("fine", folder, text="hello", pid_file="pid")
+    assert status == 0
+    assert log.read_text() == "hello\nwarning\n"
+    pid, where, mark = Path("pid").read_text().split()
+    assert int(pid) not in (os.getpid(), process._process.pid)
+    assert (Path(where), mark) == (folder, "seen")
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("wrong", "error: a sentence\n"),
+        ("broken", "error: RuntimeError: oh; see "),
+        ("killed", "error: the process of"),
+    ],
+)
+def test_a_failure_is_told_with_and_without_a_warm_process(process, folder, capfd, function, message):
+    status, log = called(function, folder)
+    assert status == 1
+    assert capfd.readouterr().err.startswith(message)
+    if function != "killed":
+        assert message in log.read_text()
+        assert jobs.execute(f"helper_of_warm:{function}", str(log), {}) == 1
+        assert capfd.readouterr().err.startswith(message)
+
+
+def test_a_killed_caller_takes_its_job_along(process, folder):
+    code = "from adaptive_smoothing import warm; warm.call('helper_of_warm:slow', 'log', {'pid_file': 'pid'})"
+    caller = subprocess.Popen([sys.executable, "-c", code])
+    wait_for(lambda: Path("pid").exists() and Path("pid").read_text())
+    pid = int(Path("pid").read_text())
+    caller.kill()
+    caller.wait()
+    wait_for(lambda: not alive(pid))
+
+
+def test_the_process_ends_with_the_snakemake_that_started_it(folder):
+    code = (
+        "import os, time; from adaptive_smoothing import warm; w = warm.Warm(); w.start()\n"
+        "print(w._process.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pid = int(parent.stdout.readline())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    wait_for(lambda: not alive(pid), seconds=60)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,106 @@
+"""A copy of the project with a tiny scale, run by the real Snakemake."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adaptive_smoothing import config
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "rules", "workflow", "config", "envs", "profiles")
+
+
+@dataclass
+class Project:
+    """A project folder; `snakemake` runs in it with its own copy of the library."""
+
+    folder: Path
+
+    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "PYTHONPATH": str(self.folder / "workflow"), **environment}
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=600)
+
+    def made(self, *arguments: str, **environment: str) -> str:
+        """Run Snakemake to success and return what it printed."""
+        done = self.snakemake(*arguments, **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def would_run(self, *targets: str) -> dict[str, int]:
+        """Return how many jobs of each rule a dry run plans (targets themselves left out)."""
+        text = self.made("--dry-run", *targets)
+        table = re.search(r"^job +count\n-.*\n((?:\w+ +\d+\n)+)", text, re.MULTILINE)
+        rows = [line.split() for line in table[1].splitlines()] if table else []
+        return {rule: int(count) for rule, count in rows if rule not in ("total", "tiny", "all")}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace text in a file of the project; the text must be there."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text, f"{file} lacks {old!r}"
+        path.write_text(text.replace(old, new))
+
+
+def tiny_scale() -> dict[str, Any]:
+    """Return the small scale with two epochs, one seed, one noise a figure and the ends of each grid."""
+    scale: dict[str, Any] = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config._StrictLoader)
+    # a deep copy without YAML's shared pieces
+    scale = yaml.safe_load(yaml.safe_dump(scale, default_flow_style=False))
+    scale["label"] = "tiny scale"
+    scale["seeds"] = [0]
+    scale["posterior_samples"] = 2
+    for setup in scale["setups"].values():
+        setup["epochs"] = 2
+        setup["evaluate_every"] = 1
+    for figure in scale["figures"].values():
+        if "label_noise_samples" in figure:
+            figure["label_noise_samples"] = 2
+        for grid in figure.get("runs", []):
+            grid["noises"] = grid["noises"][:2]
+            grid["methods"] = {
+                method: {axis: list(dict.fromkeys([values[0], values[-1]])) for axis, values in axes.items()}
+                for method, axes in grid["methods"].items()
+            }
+    return scale
+
+
+def copied(folder: Path) -> Project:
+    """Return a copy of the project in `folder`, with the tiny scale."""
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(source, folder / part)
+    (folder / "config/tiny.yaml").write_text(yaml.safe_dump(tiny_scale()))
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project in which nothing was made; tests may plan in it, and make what they name."""
+    return copied(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project in which the whole tiny scale was made with two cores; tests must leave it so."""
+    project = copied(tmp_path_factory.mktemp("finished"))
+    project.made("tiny", "--cores", "2")
+    return project
+
+
+@pytest.fixture
+def edited(finished: Project, tmp_path: Path) -> Project:
+    """Return a copy of the finished project, Snakemake's records included, that a test may edit."""
+    shutil.copytree(finished.folder, tmp_path / "edited", copy_function=shutil.copy2)
+    return Project(tmp_path / "edited")

@@ -1,0 +1,90 @@
+"""What a user may get wrong at the command line: one sentence, exit status not 0, nothing left behind."""
+
+import pytest
+
+
+def sentence(done):
+    """Return the line of an ended Snakemake that tells the user what is wrong."""
+    assert done.returncode != 0
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("paper_figures/tiny/fig11.pdf", "error: config/tiny.yaml: unknown figure 'fig11' (did you mean 'fig10'?)"),
+        ("paper_figures/fig1.pdf", "error: config/paper.yaml: unknown figure 'fig1' (did you mean 'fig10'?)"),
+        ("paper_figures/tinny/fig5.pdf", "error: config: unknown scale 'tinny' (did you mean 'tiny'?)"),
+        (
+            "results/tiny/runs/digits-small_cnn/pair20/ls-alpha0.4/seed0/metrics.parquet",
+            "error: config/tiny.yaml: unknown run 'digits-small_cnn/pair20/ls-alpha0.4/seed0'",
+        ),
+        ("data/nothing-seed0/meta.json", "error: config: unknown dataset folder 'nothing-seed0'"),
+    ],
+)
+def test_a_target_that_nobody_defines(project, target, expected):
+    assert sentence(project.snakemake("--dry-run", target)).startswith(expected)
+
+
+def test_a_broken_scale_stops_its_own_figures_and_no_others(project):
+    bad = project.folder / "config/bad.yaml"
+    try:
+        for text, expected in {
+            "": "error: config/bad.yaml: is empty",
+            "a: [": "error: config/bad.yaml: is not YAML",
+            "figurs: {}": "error: config/bad.yaml, in the top level: unknown key 'figurs' (did you mean 'figures'?)",
+        }.items():
+            bad.write_text(text)
+            assert sentence(project.snakemake("--dry-run", "bad")).startswith(expected)
+            assert not (project.folder / ".snakemake/locks").exists() or not list(
+                (project.folder / ".snakemake/locks").iterdir()
+            )
+        assert project.would_run("paper_figures/tiny/fig2.pdf") == {"collect": 1, "draw": 1}
+    finally:
+        bad.unlink()
+
+
+def test_planning_works_where_torch_pandas_and_pyarrow_cannot_be_imported(project, tmp_path):
+    for package in ("torch", "pandas", "pyarrow", "matplotlib", "sklearn"):
+        (tmp_path / f"{package}.py").write_text("raise ImportError('planning must not import this')\n")
+    path = f"{tmp_path}:{project.folder / 'workflow'}"
+    for target in ("tiny", "paper_figures/fig7.pdf"):
+        text = project.made("--dry-run", target, PYTHONPATH=path)
+        assert "train" in text
+
+
+def test_the_paper_is_planned_whole_and_figure_by_figure(project):
+    everything = project.would_run()
+    assert everything["draw_paper"] == 9
+    assert everything["train"] + everything["train_keeping_posterior"] == 522
+    assert project.would_run("paper_figures/fig7.pdf") == {
+        "prepare_dataset": 1,
+        "corrupt_labels": 5,
+        "train": 195,
+        "collect": 1,
+        "draw_paper": 1,
+    }
+
+
+def test_a_job_that_cannot_write_says_so_and_leaves_nothing(project):
+    """A folder stands where the file is to be: no user, root included, can write there."""
+    target = project.folder / "data/digits-seed0-test_size997"
+    project.edit("config/tiny.yaml", "name: digits\n", "name: digits\n")
+    target.parent.mkdir(exist_ok=True)
+    target.write_text("a file where the dataset's folder should be")
+    try:
+        done = project.snakemake("data/digits-seed0-test_size997/meta.json", "--cores", "1")
+        assert done.returncode != 0
+        assert target.read_text().startswith("a file where")
+    finally:
+        target.unlink()
+
+
+def test_clothing1m_is_planned_and_says_that_it_cannot_be_trained_yet(project):
+    done = project.snakemake("data/clothing1m-seed0/meta.json", "--cores", "1")
+    assert done.returncode != 0
+    assert "error: dataset clothing1m: training from Clothing1M's image files is not supported yet" in done.stderr
+    assert not (project.folder / "data/clothing1m-seed0/meta.json").exists()

@@ -1,0 +1,119 @@
+"""All nine figures from nothing by the real Snakemake, and what runs again afterwards."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from adaptive_smoothing import records
+
+FIGURES = [f"fig{number}" for number in range(2, 11)]
+
+
+def metrics(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return every run's metrics without the columns that say how the run went."""
+    runs = folder / "results/tiny/runs"
+    return {
+        str(path.relative_to(runs)): records.read_frame(path)[0].drop(columns=list(records.NOT_REPRODUCED))
+        for path in runs.rglob("metrics.parquet")
+    }
+
+
+def test_all_nine_figures_come_out(finished):
+    for figure in FIGURES:
+        pdf = finished.folder / f"paper_figures/tiny/{figure}.pdf"
+        assert pdf.read_bytes().startswith(b"%PDF")
+        assert pdf.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+        table, description = records.read(finished.folder / f"results/tiny/figures/{figure}.parquet")
+        assert table.num_rows > 0
+        assert description["figure"] == figure
+
+
+def test_every_run_records_what_made_it(finished):
+    path = next((finished.folder / "results/tiny/runs").rglob("metrics.parquet"))
+    frame, metadata = records.read_frame(path)
+    assert {"specification", "code", "versions", "git_revision"} <= metadata.keys()
+    assert set(metadata["versions"]) == {"torch", "torchvision", "ivon-opt", "numpy"}
+    assert frame["epoch"].tolist() == [1, 2]
+    assert (frame["seconds"] > 0).all() and (frame["peak_memory_mb"] > 0).all()
+    assert frame["device"].notna().all()
+
+
+def test_figure_tables_hold_every_planned_run(finished):
+    for figure in ("fig5", "fig7"):
+        frame, description = records.read_frame(finished.folder / f"results/tiny/figures/{figure}.parquet")
+        assert set(frame["run"]) == set(description["runs"])
+        assert frame.groupby("run").size().eq(2).all()
+        assert set(frame["method"]) == {"ivon", "ls", "sam"}
+
+
+def test_a_second_time_there_is_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.made("tiny", "--cores", "2")
+
+
+def test_touched_files_and_comments_rerun_nothing(edited):
+    for part in ("Snakefile", "rules", "workflow", "config"):
+        for path in [edited.folder / part, *(edited.folder / part).rglob("*")]:
+            os.utime(path)
+    edited.edit("workflow/adaptive_smoothing/training.py", '"""Train one run and write', '"""Reworded: train and write')
+    edited.edit("workflow/adaptive_smoothing/methods/sam.py", "EPSILON = 1e-12  #", "EPSILON = 1e-12  # comment,")
+    edited.edit("workflow/scripts/train.py", '"""Train one run."""', '"""Train one run, reworded."""')
+    (edited.folder / "workflow/adaptive_smoothing/methods/new.py").write_text('"""A method nobody uses."""\n')
+    assert edited.would_run("tiny") == {}
+
+
+def test_sams_code_reruns_sams_runs_and_what_draws_on_them(edited):
+    edited.edit("workflow/adaptive_smoothing/methods/sam.py", "EPSILON = 1e-12", "EPSILON = 1e-11")
+    # two values of ρ in: two noises of Figs. 5, 7 and 8, one of Fig. 9
+    assert edited.would_run("tiny") == {"train": 2 * (2 + 2 + 2 + 1), "collect": 4, "draw": 4}
+
+
+def test_the_look_of_one_figure_redraws_it_alone(edited):
+    path = edited.folder / "workflow/adaptive_smoothing/figures/fig7.py"
+    path.write_text(path.read_text() + "\nUNUSED = 1\n")
+    assert edited.would_run("tiny") == {"draw": 1}
+
+
+def test_a_value_more_in_one_grid_adds_its_runs_alone(edited):
+    edited.edit("config/tiny.yaml", "- kappa0.1\n    - kappa0.2", "- kappa0.1\n    - kappa0.2\n    - kappa0.3")
+    assert edited.would_run("tiny") == {"corrupt_labels": 1, "train": 1 + 2 + 2, "collect": 1, "draw": 1}
+
+
+def test_a_methods_learning_rate_reruns_its_runs(edited):
+    scale = (edited.folder / "config/tiny.yaml").read_text()
+    assert scale.count("lr: 0.3\n") == 3
+    path = edited.folder / "config/tiny.yaml"
+    head, middle, tail = scale.partition("  digits_weak:\n    augment")
+    path.write_text(head + middle + tail.replace("lr: 0.3\n", "lr: 0.4\n"))
+    assert edited.would_run("tiny") == {"train": 1, "collect": 1, "draw": 1}
+
+
+def test_one_core_and_cold_processes_give_the_same_metrics(finished, tmp_path):
+    """One job at a time, without the warm process, in another folder: the same tables, and the same figures."""
+    other = tmp_path / "other"
+    shutil.copytree(finished.folder, other, ignore=shutil.ignore_patterns("results", "data", ".snakemake", "logs"))
+    alone = type(finished)(other)
+    target = "paper_figures/tiny/fig6.pdf"
+    (other / target).unlink()
+    alone.edit("Snakefile", "    warm_process.start()", "    pass")
+    alone.made(target, "results/tiny/figures/fig9.parquet", "--cores", "1")
+    ours, theirs = metrics(finished.folder), metrics(other)
+    assert len(theirs) == 4 + 5
+    for run, frame in theirs.items():
+        pd.testing.assert_frame_equal(frame, ours[run], check_exact=True)
+    digests = {hashlib.sha256((folder / target).read_bytes()).hexdigest() for folder in (finished.folder, other)}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("file", ["metrics.parquet", "label_noise-samples2.parquet"])
+def test_a_truncated_file_is_named_and_its_figure_not_made(edited, file):
+    path = next((edited.folder / "results/tiny/runs/digits-small_cnn/clean/ivon").rglob(file))
+    path.write_bytes(path.read_bytes()[:200])
+    os.utime(path)
+    done = edited.snakemake("results/tiny/figures/fig3.parquet", "--cores", "1")
+    assert done.returncode != 0
+    assert f"error: {path.relative_to(edited.folder)}: is damaged" in done.stderr
+    assert not (edited.folder / "results/tiny/figures/fig3.parquet").exists()
