@@ -15,9 +15,8 @@ rule collect:
         ),
         datasets=of_figure(
             lambda scale, figure: [
-                file
+                paths.META.format(dataset=folder)
                 for folder in dict.fromkeys(run.dataset_folder for run in figure.runs)
-                for file in paths.dataset_files(folder)
                 if figure.label_noise_samples
             ]
         ),

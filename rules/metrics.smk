@@ -3,7 +3,7 @@
 
 rule measure_label_noise:
     input:
-        dataset=of_run(lambda run: paths.dataset_files(run.dataset_folder)),
+        dataset=of_run(lambda run: paths.META.format(dataset=run.dataset_folder)),
         labels=of_run(lambda run: run.labels),
         posterior=paths.POSTERIOR,
     output:

@@ -3,7 +3,7 @@
 
 rule corrupt_labels:
     input:
-        dataset=[f"{paths.DATASET}/{name}" for name in paths.DATASET_FILES],
+        dataset=paths.META,
     output:
         labels=paths.LABELS,
     log:

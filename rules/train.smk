@@ -3,7 +3,7 @@
 
 rule train:
     input:
-        dataset=of_run(lambda run: paths.dataset_files(run.dataset_folder)),
+        dataset=of_run(lambda run: paths.META.format(dataset=run.dataset_folder)),
         labels=of_run(lambda run: run.labels),
     output:
         metrics=paths.METRICS,

@@ -1,10 +1,12 @@
 """A copy of the project with a tiny scale, run by the real Snakemake."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +51,18 @@ class Project:
         assert old in text, f"{file} lacks {old!r}"
         path.write_text(text.replace(old, new))
 
+    def change(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the tiny scale in place."""
+        path = self.folder / "config/tiny.yaml"
+        scale = json.loads(path.read_text())
+        change(scale)
+        path.write_text(json.dumps(scale))
+
 
 def tiny_scale() -> dict[str, Any]:
     """Return the small scale with two epochs, one seed, one noise a figure and the ends of each grid."""
     scale: dict[str, Any] = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config._StrictLoader)
-    # a deep copy without YAML's shared pieces
-    scale = yaml.safe_load(yaml.safe_dump(scale, default_flow_style=False))
+    scale = json.loads(json.dumps(scale))  # a copy without YAML's shared pieces
     scale["label"] = "tiny scale"
     scale["seeds"] = [0]
     scale["posterior_samples"] = 2
@@ -81,7 +89,7 @@ def copied(folder: Path) -> Project:
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copy(source, folder / part)
-    (folder / "config/tiny.yaml").write_text(yaml.safe_dump(tiny_scale()))
+    (folder / "config/tiny.yaml").write_text(json.dumps(tiny_scale()))  # JSON is YAML
     return Project(folder)
 
 

@@ -78,16 +78,17 @@ def test_the_look_of_one_figure_redraws_it_alone(edited):
 
 
 def test_a_value_more_in_one_grid_adds_its_runs_alone(edited):
-    edited.edit("config/tiny.yaml", "- kappa0.1\n    - kappa0.2", "- kappa0.1\n    - kappa0.2\n    - kappa0.3")
+    edited.change(lambda scale: scale["figures"]["fig7"]["runs"][0]["noises"].append("kappa0.3"))
     assert edited.would_run("tiny") == {"corrupt_labels": 1, "train": 1 + 2 + 2, "collect": 1, "draw": 1}
 
 
+def test_a_seed_more_adds_its_runs_alone(edited):
+    edited.change(lambda scale: scale["figures"]["fig9"]["runs"][0].update(seeds=[0, 1]))
+    assert edited.would_run("tiny") == {"train": 1 + 2 + 2, "collect": 1, "draw": 1}
+
+
 def test_a_methods_learning_rate_reruns_its_runs(edited):
-    scale = (edited.folder / "config/tiny.yaml").read_text()
-    assert scale.count("lr: 0.3\n") == 3
-    path = edited.folder / "config/tiny.yaml"
-    head, middle, tail = scale.partition("  digits_weak:\n    augment")
-    path.write_text(head + middle + tail.replace("lr: 0.3\n", "lr: 0.4\n"))
+    edited.change(lambda scale: scale["setups"]["digits_weak"]["methods"]["ivon"].update(lr=0.4))
     assert edited.would_run("tiny") == {"train": 1, "collect": 1, "draw": 1}
 
 

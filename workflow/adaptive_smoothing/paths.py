@@ -10,18 +10,13 @@ DATASET_FILES = (
     "meta.json",
 )
 DATASET = "data/{dataset}"
+META = DATASET + "/meta.json"  # written last, with the sha256 of the arrays: it vouches for the whole folder
 LABELS = "results/{scale}/labels/{dataset}/{noise}-seed{noise_seed}.parquet"
 RUN = "results/{scale}/runs/{run}"
 METRICS = RUN + "/metrics.parquet"
 POSTERIOR = RUN + "/posterior.pt"
 LABEL_NOISE = RUN + "/label_noise-samples{samples}.parquet"
 TABLE = "results/{scale}/figures/{figure}.parquet"
-LOG = "logs/{rule}/"
-
-
-def dataset_files(dataset: str) -> list[str]:
-    """Return the prepared files of a dataset folder's name."""
-    return [f"{DATASET.format(dataset=dataset)}/{name}" for name in DATASET_FILES]
 
 
 def figure_base(scale: str, figure: str) -> str:

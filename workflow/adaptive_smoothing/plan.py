@@ -131,8 +131,9 @@ class Plan:
         return self.scale.noises[name].model_dump(mode="json")
 
     def figure_files(self) -> list[str]:
-        """Return every PDF and PNG of the scale."""
-        return [file for name in self.scale.figures for file in paths.figure_files(self.name, name)]
+        """Return every table, PDF and PNG of the scale."""
+        tables = [paths.TABLE.format(scale=self.name, figure=name) for name in self.scale.figures]
+        return tables + [file for name in self.scale.figures for file in paths.figure_files(self.name, name)]
 
     def sources(self) -> dict[str, dict[str, Any]]:
         """Return name, options and data seed of each prepared dataset, by its folder."""

@@ -7,7 +7,7 @@ from adaptive_smoothing.jobs import run
 run(
     "adaptive_smoothing.labels:corrupt",
     snakemake.log[0],
-    dataset=str(Path(snakemake.input.dataset[0]).parent),
+    dataset=str(Path(snakemake.input.dataset).parent),
     parameters=snakemake.params.noise,
     noise_seed=int(snakemake.wildcards.noise_seed),
     **snakemake.params.split,

@@ -9,7 +9,7 @@ run(
     snakemake.log[0],
     specification=snakemake.params.specification,
     run=snakemake.wildcards.run,
-    dataset=str(Path(snakemake.input.dataset[0]).parent),
+    dataset=str(Path(snakemake.input.dataset).parent),
     labels=snakemake.input.labels,
     posterior=snakemake.input.posterior,
     output=snakemake.output.label_noise,

@@ -10,7 +10,7 @@ run(
     specification=snakemake.params.specification,
     run=snakemake.wildcards.run,
     scale=snakemake.wildcards.scale,
-    dataset=str(Path(snakemake.input.dataset[0]).parent),
+    dataset=str(Path(snakemake.input.dataset).parent),
     labels=snakemake.input.labels,
     metrics=snakemake.output.metrics,
     posterior=snakemake.output.get("posterior"),
