@@ -4,16 +4,17 @@ import ast
 import inspect
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from adaptive_smoothing import options, plan, registry
+from adaptive_smoothing import noise, options, plan, registry
 from adaptive_smoothing.config import options_of
 from adaptive_smoothing.errors import UserError
 from adaptive_smoothing.methods import Context, Method
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("method", "model", "dataset", "figure")
+KINDS = ("method", "model", "dataset", "noise", "figure")
 ENTRIES = [(kind, name) for kind in KINDS for name in registry.names(kind)]
 
 
@@ -119,6 +120,17 @@ def test_resnet34_is_the_papers_with_the_cifar_stem():
 def test_a_dataset_says_how_it_is_made(name):
     module = registry.load("dataset", name)
     assert list(inspect.signature(module.make).parameters) == ["options", "data_seed", "raw"]
+
+
+@pytest.mark.parametrize("name", registry.names("noise"))
+def test_a_noises_matrix_holds_probabilities(plans, name):
+    parameters = [noise.parameters() for one in plans for noise in one.scale.noises.values() if noise.kind == name]
+    assert parameters, f"no shipped scale uses {name}"
+    for classes in (3, 10):
+        matrix = noise.matrix(parameters[0], classes)
+        assert matrix.shape == (classes, classes)
+        np.testing.assert_allclose(matrix.sum(axis=1), 1)
+        assert (matrix >= 0).all()
 
 
 @pytest.mark.parametrize("name", registry.names("figure"))

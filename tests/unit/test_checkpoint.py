@@ -49,7 +49,7 @@ def arguments(data, folder, spec, code="code"):
         "labels": str(data / "labels.parquet"),
         "metrics": str(folder / "metrics.parquet"),
         "posterior": str(folder / "posterior.pt"),
-        "code": code,
+        "code": {"training": code},
         "threads": 1,
         "checkpoint_minutes": 1000,
     }

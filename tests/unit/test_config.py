@@ -78,9 +78,9 @@ def changed(path, value):
         (
             "noises/pair20/kind",
             "pairs",
-            r"unknown kind of noises\.pair20 'pairs' \(did you mean 'pair'\?\); legal: .*symmetric",
+            r"noises\.pair20: unknown noise 'pairs' \(did you mean 'pair'\?\); legal: .*symmetric",
         ),
-        ("noises/pair20/rat", 0.1, r"unknown key 'rat' \(did you mean 'rate'\?\); legal: kind, rate"),
+        ("noises/pair20/rat", 0.1, r"unknown key 'rat' \(did you mean 'rate'\?\); legal: rate"),
         ("noises/pair20/rate", 1.5, r"noises\.pair20.*rate' is 1\.5: Input should be less than or equal to 1"),
         ("noises/kappa0.5/kappa", 0.7, r"noise 'kappa0\.5' on dataset 'digits'.*κ = 0\.7.*impossible noise rate 1\.2"),
         ("figures/fig5/runs/0/noises", ["pare20"], r"figures\.fig5: unknown noise 'pare20' \(did you mean 'pair20'"),

@@ -9,8 +9,8 @@ from adaptive_smoothing import fingerprint
 
 @pytest.fixture
 def library(tmp_path, monkeypatch):
-    """A library of three modules on disk; returns a function that rewrites one and gives the digest of another."""
-    for cached in (fingerprint._tree, fingerprint._code, fingerprint._imports):
+    """A small library on disk; returns a function that rewrites one module and gives the code that another reaches."""
+    for cached in (fingerprint._tree, fingerprint._digest, fingerprint._imports):
         cached.cache_clear()
     monkeypatch.setattr(fingerprint, "LIBRARY", tmp_path)
     monkeypatch.setattr(fingerprint, "NAME", "adaptive_smoothing")
@@ -36,12 +36,12 @@ def library(tmp_path, monkeypatch):
             text = (tmp_path / file).read_text()
             assert old in text
             (tmp_path / file).write_text(text.replace(old, new))
-        for cached in (fingerprint._tree, fingerprint._code, fingerprint._imports):
+        for cached in (fingerprint._tree, fingerprint._digest, fingerprint._imports):
             cached.cache_clear()
-        return fingerprint.digest([module])
+        return fingerprint.code([module])
 
     yield digest
-    for cached in (fingerprint._tree, fingerprint._code, fingerprint._imports):
+    for cached in (fingerprint._tree, fingerprint._digest, fingerprint._imports):
         cached.cache_clear()
 
 

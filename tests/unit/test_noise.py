@@ -12,33 +12,33 @@ from adaptive_smoothing.errors import UserError
 
 
 def test_symmetric_matrix():
-    matrix = noise.Symmetric(kind="symmetric", rate=0.3).matrix(4)
+    matrix = noise.matrix({"kind": "symmetric", "rate": 0.3}, 4)
     np.testing.assert_allclose(matrix, np.full((4, 4), 0.1) + 0.6 * np.eye(4))
 
 
 def test_pair_matrix_flips_to_the_next_class_and_the_last_to_the_first():
-    matrix = noise.Pair(kind="pair", rate=0.2).matrix(3)
+    matrix = noise.matrix({"kind": "pair", "rate": 0.2}, 3)
     np.testing.assert_allclose(matrix, [[0.8, 0.2, 0], [0, 0.8, 0.2], [0.2, 0, 0.8]])
 
 
 def test_class_dependent_matrix_is_eq_21_and_22():
-    matrix = noise.ClassDependent(kind="class_dependent", kappa=0.1, beta=0.05).matrix(10)
+    matrix = noise.matrix({"kind": "class_dependent", "kappa": 0.1, "beta": 0.05}, 10)
     np.testing.assert_allclose(np.diag(matrix), 1 - (0.1 + 0.05 * np.arange(1, 11)))
     np.testing.assert_allclose(matrix[2, 3:], (0.1 + 0.05 * 3) / 9)
     np.testing.assert_allclose(matrix.sum(axis=1), 1)
 
 
 def test_class_dependent_noise_may_reach_but_not_pass_probability_one():
-    assert noise.ClassDependent(kind="class_dependent", kappa=0.5, beta=0.05).matrix(10)[9, 9] == 0
+    assert noise.matrix({"kind": "class_dependent", "kappa": 0.5, "beta": 0.05}, 10)[9, 9] == 0
     with pytest.raises(UserError, match=r"κ = 0.6 and β = 0.05 give class 10 the impossible noise rate 1.1"):
-        noise.ClassDependent(kind="class_dependent", kappa=0.6, beta=0.05).matrix(10)
+        noise.matrix({"kind": "class_dependent", "kappa": 0.6, "beta": 0.05}, 10)
 
 
-@pytest.mark.parametrize("kind", [noise.Symmetric, noise.Pair])
+@pytest.mark.parametrize("kind", ["symmetric", "pair"])
 @pytest.mark.parametrize("rate", [-0.1, 1.1])
 def test_impossible_rates_are_refused(kind, rate):
     with pytest.raises(ValidationError, match="rate"):
-        kind(kind=kind.__name__.lower(), rate=rate)
+        noise.matrix({"kind": kind, "rate": rate}, 10)
 
 
 def test_a_row_that_is_no_distribution_is_refused():
@@ -59,37 +59,37 @@ def literal_flip(clean, matrix, seed):
 @pytest.mark.parametrize(
     "kind",
     [
-        noise.Symmetric(kind="symmetric", rate=0.4),
-        noise.Pair(kind="pair", rate=0.2),
-        noise.ClassDependent(kind="class_dependent", kappa=0.5, beta=0.05),
+        {"kind": "symmetric", "rate": 0.4},
+        {"kind": "pair", "rate": 0.2},
+        {"kind": "class_dependent", "kappa": 0.5, "beta": 0.05},
     ],
 )
 def test_labels_equal_the_published_generators_one_by_one(kind):
     clean = np.random.default_rng(0).integers(0, 10, 5000)
-    noisy = noise.corrupt(clean, kind.matrix(10), 0)
-    np.testing.assert_array_equal(noisy, literal_flip(clean, kind.matrix(10), 0))
+    noisy = noise.corrupt(clean, noise.matrix(kind, 10), 0)
+    np.testing.assert_array_equal(noisy, literal_flip(clean, noise.matrix(kind, 10), 0))
     rate, matrix = noise.realised(clean, noisy, 10)
     assert rate == pytest.approx((clean != noisy).mean())
-    np.testing.assert_allclose(matrix, kind.matrix(10), atol=0.08)
+    np.testing.assert_allclose(matrix, noise.matrix(kind, 10), atol=0.08)
 
 
 def test_known_labels():
     """Frozen: the labels 0 … 9 under 40 % noise, seed 0, as numpy's legacy generator has always given them."""
     clean = np.arange(20) % 10
-    symmetric = noise.corrupt(clean, noise.Symmetric(kind="symmetric", rate=0.4).matrix(10), 0)
+    symmetric = noise.corrupt(clean, noise.matrix({"kind": "symmetric", "rate": 0.4}, 10), 0)
     assert symmetric.tolist() == [0, 1, 2, 2, 8, 2, 9, 7, 8, 5, 0, 1, 2, 3, 4, 2, 1, 7, 8, 9]
-    pair = noise.corrupt(clean, noise.Pair(kind="pair", rate=0.4).matrix(10), 0)
+    pair = noise.corrupt(clean, noise.matrix({"kind": "pair", "rate": 0.4}, 10), 0)
     assert pair.tolist() == [0, 2, 2, 3, 5, 6, 6, 8, 8, 0, 0, 1, 2, 4, 5, 6, 7, 8, 9, 9]
 
 
 @given(st.integers(2, 12), st.integers(0, 2**32 - 1), st.lists(st.integers(0, 1), min_size=1, max_size=50))
 def test_rate_0_is_the_identity(classes, seed, clean):
     for kind in (
-        noise.Symmetric(kind="symmetric", rate=0),
-        noise.Pair(kind="pair", rate=0),
-        noise.Natural(kind="natural"),
+        {"kind": "symmetric", "rate": 0},
+        {"kind": "pair", "rate": 0},
+        {"kind": "natural"},
     ):
-        np.testing.assert_array_equal(noise.corrupt(np.array(clean), kind.matrix(classes), seed), clean)
+        np.testing.assert_array_equal(noise.corrupt(np.array(clean), noise.matrix(kind, classes), seed), clean)
 
 
 def test_label_file_has_every_example_the_realised_rate_and_the_matrix(tmp_path, files_in):

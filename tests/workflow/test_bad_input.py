@@ -1,5 +1,9 @@
 """What a user may get wrong at the command line: one sentence, exit status not 0, nothing left behind."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 
@@ -69,18 +73,15 @@ def test_the_paper_is_planned_whole_and_figure_by_figure(project):
     }
 
 
-def test_a_job_that_cannot_write_says_so_and_leaves_nothing(project):
-    """A folder stands where the file is to be: no user, root included, can write there."""
-    target = project.folder / "data/digits-seed0-test_size997"
-    project.edit("config/tiny.yaml", "name: digits\n", "name: digits\n")
-    target.parent.mkdir(exist_ok=True)
-    target.write_text("a file where the dataset's folder should be")
-    try:
-        done = project.snakemake("data/digits-seed0-test_size997/meta.json", "--cores", "1")
-        assert done.returncode != 0
-        assert target.read_text().startswith("a file where")
-    finally:
-        target.unlink()
+def test_a_disk_that_takes_no_more_is_one_sentence_and_leaves_nothing(project):
+    """A limit on the size of files (here 40 KiB) refuses the arrays in the midst of writing, as a full disk does."""
+    command = f"ulimit -f 40; exec {sys.executable} -m snakemake data/digits-seed0-test_size997/meta.json --cores 1"
+    env = {**os.environ, "PYTHONPATH": str(project.folder / "workflow")}
+    done = subprocess.run(["bash", "-c", command], cwd=project.folder, env=env, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "error: cannot write data/digits-seed0-test_size997/train_images.npy: " in done.stderr
+    assert "nothing was left in its place" in done.stderr
+    assert not list(project.folder.glob("data/digits-seed0-test_size997/*"))
 
 
 def test_clothing1m_is_planned_and_says_that_it_cannot_be_trained_yet(project):

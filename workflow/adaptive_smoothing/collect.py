@@ -38,7 +38,7 @@ def collect(
     label_noise: list[str],
     folders: list[str],
     output: str,
-    code: str,
+    code: dict[str, str],
 ) -> None:
     """Write a figure's table.
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from adaptive_smoothing import registry
 from adaptive_smoothing.errors import UserError, unknown
-from adaptive_smoothing.noise import Noise
+from adaptive_smoothing.noise import matrix as noise_matrix
 from adaptive_smoothing.options import PositiveInt, Strict
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$", description="letters, digits, '_' and '.' only")]
@@ -43,6 +43,17 @@ class Resources(Strict):
     mem_mb: PositiveInt
     runtime: Annotated[int, Field(ge=1, description="minutes")]
     checkpoint_minutes: Annotated[int, Field(ge=0, description="how often a training saves its state; 0: every step")]
+
+
+class NoiseEntry(BaseModel):
+    """A registered kind of noise, with the options that its file declares beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+
+    def parameters(self) -> dict[str, Any]:
+        """Return kind and options as `noise.matrix` takes them."""
+        return self.model_dump(mode="json")
 
 
 class Setup(Strict):
@@ -87,7 +98,7 @@ class Scale(Strict):
     seeds: tuple[Seed, ...] = Field(min_length=1, description="training seeds")
     posterior_samples: PositiveInt = Field(description="Monte-Carlo samples of a posterior-averaged evaluation")
     datasets: dict[Name, Dataset]
-    noises: dict[Name, Noise]
+    noises: dict[Name, NoiseEntry]
     setups: dict[Name, Setup]
     figures: dict[Name, Figure]
 
@@ -190,6 +201,8 @@ def _check_references(scale: Scale, where: str) -> None:
     """Check every name that one part of a scale uses of another part, or of a registry."""
     for name, dataset in scale.datasets.items():
         options_of("dataset", dataset.name, dataset.options, f"{where}, datasets.{name}")
+    for name, noise in scale.noises.items():
+        options_of("noise", noise.kind, noise.model_extra or {}, f"{where}, noises.{name}")
     for name, setup in scale.setups.items():
         _check_setup(scale, setup, f"{where}, setups.{name}")
     for name, figure in scale.figures.items():
@@ -230,6 +243,6 @@ def _check_noise(scale: Scale, setup: Setup, noise: str, where: str) -> None:
     classes = registry.constant("dataset", scale.datasets[setup.dataset].name, "CLASSES")
     if isinstance(classes, int):
         try:
-            scale.noises[noise].matrix(classes)
+            noise_matrix(scale.noises[noise].parameters(), classes)
         except UserError as error:
             raise UserError(f"{where}: noise '{noise}' on dataset '{setup.dataset}': {error}") from error

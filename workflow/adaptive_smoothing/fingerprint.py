@@ -1,25 +1,25 @@
 """Digest of the code that a job depends on, so that an edit reruns exactly the jobs that it could change.
 
-The digest is over the syntax trees (no comments, docstrings, formatting or annotations' spelling of them) of the
-library modules that a job's entry modules reach by imports. It is a param of the rule.
+A module's digest is over its syntax tree (no comments, docstrings, formatting or annotations) and the data files that
+it names. The digests of the modules that a job reaches by imports, for its own method, model, dataset and noise, are a
+param of the job's rule; they also stand in the record of what it makes, which can so say what changed.
 """
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 LIBRARY = Path(__file__).parent
 NAME = LIBRARY.name
+_FILE_NAME = re.compile(r"[\w./-]+\.\w+")
 
 
-def digest(modules: Iterable[str]) -> str:
-    """Return 16 hex digits over the code that `modules` (for example 'training', 'methods.sam') reach by imports."""
-    hasher = hashlib.sha256()
-    for module in sorted(reachable(tuple(modules))):
-        hasher.update(f"{module}={_code(module)}\n".encode())
-    return hasher.hexdigest()[:16]
+def code(modules: Iterable[str]) -> dict[str, str]:
+    """Return module → digest (16 hex digits) for all that `modules` (such as 'training', 'methods.sam') reach."""
+    return {module: _digest(module) for module in sorted(reachable(tuple(modules)))}
 
 
 def reachable(modules: tuple[str, ...]) -> frozenset[str]:
@@ -50,8 +50,19 @@ def _tree(module: str) -> ast.Module:
 
 
 @cache
-def _code(module: str) -> str:
-    return hashlib.sha256(ast.dump(_tree(module)).encode()).hexdigest()
+def _digest(module: str) -> str:
+    hasher = hashlib.sha256(ast.dump(_tree(module)).encode())
+    for path in _data_files(module):
+        hasher.update(path.read_bytes())
+    return hasher.hexdigest()[:16]
+
+
+def _data_files(module: str) -> list[Path]:
+    """Return the files beside a module that it names in a string: data that it reads are part of it."""
+    folder = path_of(module).parent
+    strings = {node.value for node in ast.walk(_tree(module)) if isinstance(node, ast.Constant)}
+    names = sorted(text for text in strings if isinstance(text, str) and _FILE_NAME.fullmatch(text))
+    return [folder / name for name in names if not name.endswith(".py") and (folder / name).is_file()]
 
 
 @cache
@@ -85,7 +96,7 @@ def _library_modules(names: Iterable[str]) -> Iterable[str]:
 
 
 class _Stripped(ast.NodeTransformer):
-    """Removes docstrings and type annotations of functions; positions are left out by `ast.dump` already."""
+    """Removes docstrings and type annotations; positions are left out by `ast.dump` already."""
 
     def _without_docstring(self, node: ast.AST) -> ast.AST:
         self.generic_visit(node)
@@ -102,6 +113,12 @@ class _Stripped(ast.NodeTransformer):
         return self._without_docstring(node)
 
     visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        if node.value is None:
+            return ast.Expr(node.target)  # a field's name still counts
+        return ast.Assign([node.target], node.value)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None

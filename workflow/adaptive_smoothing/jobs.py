@@ -3,11 +3,12 @@
 Where a warm process waits (see warm.py) the call runs in a fork of it, which saves importing torch for every run.
 """
 
+import contextlib
 import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +33,37 @@ def run(target: str, log: str, **arguments: Any) -> None:
 
 def execute(target: str, log: str, arguments: dict[str, Any]) -> int:
     """Call `target` in this process with stdout and stderr going to `log`; return its exit status."""
-    terminal = os.dup(2)
+    with _output_in(log):
+        try:
+            _function(target)(**arguments)
+            return 0
+        except UserError as error:
+            status, message = error.exit_status, f"error: {error}\n"
+        except Exception as error:
+            traceback.print_exc()
+            status, message = 1, f"error: {type(error).__name__}: {error}; see {log}\n"
+        sys.stderr.flush()
+        os.write(2, message.encode())
+    os.write(2, message.encode())
+    return status
+
+
+@contextlib.contextmanager
+def _output_in(log: str) -> Iterator[None]:
+    """Let all that is written to stdout and stderr, by libraries in C too, go to file `log`."""
+    kept = [os.dup(1), os.dup(2)]
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
+    os.close(descriptor)
     try:
-        _function(target)(**arguments)
-    except UserError as error:
-        status, message = error.exit_status, f"error: {error}\n"
-    except Exception as error:
-        traceback.print_exc()
-        status, message = 1, f"error: {type(error).__name__}: {error}; see {log}\n"
-    else:
-        return 0
+        yield
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    os.write(2, message.encode())
-    os.write(terminal, message.encode())
-    return status
+        for stream, original in zip((1, 2), kept, strict=True):
+            os.dup2(original, stream)
+            os.close(original)
 
 
 def _function(target: str) -> Callable[..., None]:

@@ -92,7 +92,7 @@ def measure(
     posterior: str,
     output: str,
     samples: int,
-    code: str,
+    code: dict[str, str],
     threads: int,
 ) -> None:
     """Write label_noise.parquet for a trained run: a row a training example (validation left out).

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import TypeAdapter
 
 from adaptive_smoothing import datasets, noise, records
 
@@ -21,8 +20,7 @@ def corrupt(
     given = np.asarray(prepared.arrays.train_labels)
     clean = np.asarray(prepared.arrays.train_clean_labels)
     classes = len(prepared.arrays.classes)
-    kind: noise.Noise = TypeAdapter(noise.Noise).validate_python(parameters)
-    noisy = noise.corrupt(given, kind.matrix(classes), noise_seed)
+    noisy = noise.corrupt(given, noise.matrix(parameters, classes), noise_seed)
     validation = np.isin(np.arange(len(given)), datasets.validation_indices(len(given), held_out, data_seed))
     known = clean != datasets.UNKNOWN
     rate, matrix = noise.realised(clean, noisy, classes) if known.all() else (None, None)

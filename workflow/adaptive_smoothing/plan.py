@@ -20,6 +20,7 @@ from adaptive_smoothing.errors import UserError, unknown
 CONFIG = Path("config")
 LONGEST_OPTIONS = 40  # characters of a dataset's options that its folder spells out
 Specification = dict[str, Any]
+Code = dict[str, str]  # module → digest
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,18 @@ class Run:
         return bool(self.specification["keep_posterior"])
 
     @property
-    def code(self) -> str:
-        """Digest of the code that this run's training reaches."""
-        model = self.specification["model"]["name"]
-        return fingerprint.digest(["training", f"methods.{self.method}", f"models.{model}"])
+    def code(self) -> Code:
+        """The code that this run's training reaches."""
+        return self._code("training")
 
     @property
-    def measuring_code(self) -> str:
-        """Digest of the code that measuring this run's label noise reaches."""
+    def measuring_code(self) -> Code:
+        """The code that measuring this run's label noise reaches."""
+        return self._code("label_noise")
+
+    def _code(self, entry: str) -> Code:
         model = self.specification["model"]["name"]
-        return fingerprint.digest(["label_noise", f"methods.{self.method}", f"models.{model}"])
+        return fingerprint.code([entry, f"methods.{self.method}", f"models.{model}"])
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,14 @@ class FigurePlan:
     description: dict[str, Any] = field(hash=False)
 
     @property
-    def code(self) -> str:
-        """Digest of the code that makes the figure's table."""
-        return fingerprint.digest(["collect"])
+    def code(self) -> Code:
+        """The code that makes the figure's table."""
+        return fingerprint.code(["collect"])
 
     @property
-    def drawing_code(self) -> str:
-        """Digest of the code that draws the figure."""
-        return fingerprint.digest(["drawing", f"figures.{self.name}"])
+    def drawing_code(self) -> Code:
+        """The code that draws the figure."""
+        return fingerprint.code(["drawing", f"figures.{self.name}"])
 
 
 class Plan:
@@ -128,7 +131,7 @@ class Plan:
         """Return a noise's parameters."""
         if name not in self.scale.noises:
             raise unknown("noise", name, self.scale.noises, str(self.file))
-        return self.scale.noises[name].model_dump(mode="json")
+        return self.scale.noises[name].parameters()
 
     def figure_files(self) -> list[str]:
         """Return every table, PDF and PNG of the scale."""
@@ -267,14 +270,14 @@ def dataset_source(folder: str) -> dict[str, Any]:
     raise problems[0] if problems else unknown("dataset folder", folder, known, str(CONFIG))
 
 
-def dataset_code(folder: str) -> str:
-    """Return the digest of the code that makes a dataset."""
-    return fingerprint.digest([f"datasets.{dataset_source(folder)['name']}"])
+def dataset_code(folder: str) -> Code:
+    """Return the code that makes a dataset."""
+    return fingerprint.code([f"datasets.{dataset_source(folder)['name']}"])
 
 
-def labels_code() -> str:
-    """Return the digest of the code that corrupts labels."""
-    return fingerprint.digest(["labels"])
+def labels_code(kind: str) -> Code:
+    """Return the code that corrupts labels with a kind of noise."""
+    return fingerprint.code(["labels", f"noises.{kind}"])
 
 
 def _base_hyperparameters(setup: Setup, noise: str, method: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is registered: one file an entry in methods/, models/, datasets/ and figures/; the file's name is the entry's.
+"""What is registered: a file in methods/, models/, datasets/, noises/ or figures/ is an entry, named as the file.
 
 `options_class` reads what an entry may be configured with from the file's syntax tree, so that planning checks a
 config without importing torch or matplotlib; `load` imports the entry for work.
@@ -14,12 +14,18 @@ from adaptive_smoothing import options
 from adaptive_smoothing.errors import UserError, unknown
 
 PACKAGE = Path(__file__).parent
-OPTIONS_CLASS = {"method": "Hyperparameters", "model": "Options", "dataset": "Options", "figure": "Options"}
+OPTIONS_CLASS = {
+    "method": "Hyperparameters",
+    "model": "Options",
+    "dataset": "Options",
+    "noise": "Options",
+    "figure": "Options",
+}
 
 
 @cache
 def names(kind: str) -> tuple[str, ...]:
-    """Return the registered names of a kind ('method', 'model', 'dataset' or 'figure'), sorted."""
+    """Return the registered names of a kind ('method', 'model', 'dataset', 'noise' or 'figure'), sorted."""
     folder = PACKAGE / f"{kind}s"
     return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")))
 

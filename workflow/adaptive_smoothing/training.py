@@ -35,23 +35,27 @@ def train(
     labels: str,
     metrics: str,
     posterior: str | None,
-    code: str,
+    code: dict[str, str],
     threads: int,
     checkpoint_minutes: float,
 ) -> None:
     """Train one run and write its metrics (and posterior).
 
     Args: `specification` as made by plan.py; `dataset` the prepared folder; `labels` the noisy labels' file;
-    `metrics` and `posterior` the files to write; `code` the digest of the code; `threads` CPU threads to use;
+    `metrics` and `posterior` the files to write; `code` module → digest; `threads` CPU threads to use;
     `checkpoint_minutes` how often the state is saved. Raises Stopped after SIGTERM or SIGUSR2, the state saved.
     """
     be_deterministic(threads)
     trainer = Trainer(specification, dataset, labels)
-    print(f"run {run}\nspecification {specification}\ncode {code}, {provenance.versions()}", flush=True)
+    print(f"run {run}\nspecification {specification}\n{provenance.versions()}", flush=True)
     print(f"device {trainer.device_name}, {threads} threads, {trainer.parameter_count:,} parameters", flush=True)
     checkpoint = Checkpoint(
         Path(metrics).with_name("checkpoint.pt"),
-        {"specification": json.dumps(specification, sort_keys=True), "code": code, "labels": trainer.labels_sha256},
+        {
+            "specification": json.dumps(specification, sort_keys=True),
+            "code": json.dumps(code, sort_keys=True),
+            "labels": trainer.labels_sha256,
+        },
         checkpoint_minutes,
     )
     if (state := checkpoint.restore()) is not None:
