@@ -5,7 +5,8 @@
 #   snakemake small --cores 2                          all figures at small scale
 import sys
 
-from adaptive_smoothing import jobs, paths, plan, warm
+from adaptive_smoothing import jobs, paths, plan, provenance, warm
+from adaptive_smoothing.config import load_settings
 from adaptive_smoothing.errors import UserError
 
 jobs.offer_library()
@@ -43,13 +44,15 @@ include: "rules/noise.smk"
 include: "rules/train.smk"
 include: "rules/metrics.smk"
 include: "rules/figures.smk"
+include: "rules/report.smk"
 
 
 warm_process = warm.Warm()
 
 
 onstart:
-    warm_process.start()
+    if settings.warm:
+        warm_process.start()
 
 
 onsuccess:

@@ -13,6 +13,18 @@ def planned(look_up):
     return checked
 
 
+def command_line_settings():
+    """Return what --config sets; a mistake in it ends Snakemake with one sentence."""
+    try:
+        return load_settings(config)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+settings = command_line_settings()
+jobs.offer_data_root(settings.data_root)
+
+
 def figures_of(scale):
     """Return an input function for all figures of a scale."""
     return planned(lambda wildcards: plan.load(scale).figure_files())

@@ -12,6 +12,5 @@ rule prepare_dataset:
     params:
         source=planned(lambda wildcards: plan.dataset_source(wildcards.dataset)),
         code=planned(lambda wildcards: plan.dataset_code(wildcards.dataset)),
-        raw="data/raw",
     script:
         "../workflow/scripts/prepare_dataset.py"

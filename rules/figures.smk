@@ -34,6 +34,7 @@ rule collect:
             lambda scale, figure: [paths.DATASET.format(dataset=run.dataset_folder) for run in figure.runs]
         ),
         code=of_figure(lambda scale, figure: figure.code),
+        strict=settings.strict,
     script:
         "../workflow/scripts/collect.py"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from adaptive_smoothing import datasets, logistic, records
+from adaptive_smoothing import datasets, logistic, mixtures, records
 from adaptive_smoothing.errors import UserError, unknown
 
 Description = dict[str, Any]
@@ -39,11 +39,13 @@ def collect(
     folders: list[str],
     output: str,
     code: dict[str, str],
+    strict: bool,
 ) -> None:
     """Write a figure's table.
 
     Args: `description` as made by plan.py; `metrics` and `label_noise` the runs' files (the latter empty where the
-    figure does not need them) and `folders` their prepared datasets, all in the order of `runs`.
+    figure does not need them) and `folders` their prepared datasets, all in the order of `runs`; `strict`, whether
+    mixed results are an error.
     """
     if description["table"] not in TABLES:
         raise unknown("TABLE", description["table"], TABLES, f"figures/{description['figure']}.py")
@@ -52,7 +54,13 @@ def collect(
     sources = {
         run: _source(path, metadata) for run, path, (_, metadata) in zip(runs, metrics, inputs.metrics, strict=True)
     }
-    records.write(output, table, {**description, **extra, "code": code, "runs": sources})
+    devices = {run: metric.column("device")[0].as_py() for run, (metric, _) in zip(runs, inputs.metrics, strict=True)}
+    mixed = mixtures.found(sources, devices)
+    for sentence in mixed:
+        print(f"warning: {description['figure']} is mixed: {sentence}", flush=True)
+    if strict and mixed:
+        raise UserError(f"figure {description['figure']} is mixed, and strict=true forbids that: {'; '.join(mixed)}")
+    records.write(output, table, {**description, **extra, "code": code, "runs": sources, "mixed": mixed})
 
 
 def _source(path: str, metadata: records.Metadata) -> Description:

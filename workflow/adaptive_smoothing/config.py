@@ -103,6 +103,21 @@ class Scale(Strict):
     figures: dict[Name, Figure]
 
 
+class Settings(Strict):
+    """What `snakemake --config …` may set; none of it is part of a run's specification."""
+
+    strict: bool = Field(default=False, description="mixed results in a figure are an error, not a note")
+    versions: Literal["ignore", "warn", "rerun"] = Field(default="warn", description="what a changed package does")
+    data_root: str | None = Field(default=None, description="folder of downloaded archives; default data/raw")
+    warm: bool = Field(default=True, description="whether one warm process serves all local jobs")
+
+
+def load_settings(values: dict[str, Any]) -> Settings:
+    """Return the checked settings of the command line."""
+    settings: Settings = checked(TypeAdapter(Settings), values, "--config")
+    return settings
+
+
 def load_scale(path: Path) -> Scale:
     """Read and check a scale's YAML; raise UserError, one sentence naming file, key and legal values."""
     try:

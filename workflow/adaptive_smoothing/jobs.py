@@ -15,12 +15,28 @@ from typing import Any
 from adaptive_smoothing import warm
 from adaptive_smoothing.errors import UserError
 
+DATA_ROOT_VARIABLE = "ADAPTIVE_SMOOTHING_DATA_ROOT"
+
 
 def offer_library() -> None:
     """Let the scripts of all jobs find this library, also in conda environments, where it is not installed."""
     folder = str(Path(__file__).parents[1])
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != folder]
     os.environ["PYTHONPATH"] = os.pathsep.join([folder, *others])
+
+
+def offer_data_root(folder: str | None) -> None:
+    """Tell all jobs where downloaded archives lie.
+
+    Not through a param: another folder with the same bytes reruns nothing.
+    """
+    if folder is not None:
+        os.environ[DATA_ROOT_VARIABLE] = folder
+
+
+def data_root() -> str:
+    """Return the folder of downloaded archives."""
+    return os.environ.get(DATA_ROOT_VARIABLE, "data/raw")
 
 
 def run(target: str, log: str, **arguments: Any) -> None:

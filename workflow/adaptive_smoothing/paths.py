@@ -16,6 +16,7 @@ RUN = "results/{scale}/runs/{run}"
 METRICS = RUN + "/metrics.parquet"
 POSTERIOR = RUN + "/posterior.pt"
 LABEL_NOISE = RUN + "/label_noise-samples{samples}.parquet"
+NOTES = "results/{scale}/notes.md"
 TABLE = "results/{scale}/figures/{figure}.parquet"
 
 

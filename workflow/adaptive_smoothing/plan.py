@@ -134,8 +134,9 @@ class Plan:
         return self.scale.noises[name].parameters()
 
     def figure_files(self) -> list[str]:
-        """Return every table, PDF and PNG of the scale."""
-        tables = [paths.TABLE.format(scale=self.name, figure=name) for name in self.scale.figures]
+        """Return every table, PDF and PNG of the scale, and its notes."""
+        tables = [paths.NOTES.format(scale=self.name)]
+        tables += [paths.TABLE.format(scale=self.name, figure=name) for name in self.scale.figures]
         return tables + [file for name in self.scale.figures for file in paths.figure_files(self.name, name)]
 
     def sources(self) -> dict[str, dict[str, Any]]:
@@ -273,6 +274,11 @@ def dataset_source(folder: str) -> dict[str, Any]:
 def dataset_code(folder: str) -> Code:
     """Return the code that makes a dataset."""
     return fingerprint.code([f"datasets.{dataset_source(folder)['name']}"])
+
+
+def notes_code() -> Code:
+    """Return the code that writes a scale's notes."""
+    return fingerprint.code(["notes"])
 
 
 def labels_code(kind: str) -> Code:

@@ -12,4 +12,5 @@ run(
     folders=snakemake.params.folders,
     output=snakemake.output.table,
     code=snakemake.params.code,
+    strict=snakemake.params.strict,
 )

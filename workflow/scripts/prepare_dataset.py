@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from adaptive_smoothing.jobs import run
+from adaptive_smoothing.jobs import data_root, run
 
 run(
     "adaptive_smoothing.datasets:prepare",
     snakemake.log[0],
     **snakemake.params.source,
     files={Path(file).name: file for file in snakemake.output.files},
-    raw=snakemake.params.raw,
+    raw=data_root(),
 )

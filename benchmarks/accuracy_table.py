@@ -1,0 +1,52 @@
+"""Print a scale's test accuracies as a Markdown table: each method at the best of its grid, for Figs. 5, 7, 8 and 9.
+
+    python benchmarks/accuracy_table.py small
+
+Last epoch, mean ± 1 s.d. over seeds; LS and SAM at the hyper-parameter (in brackets) that is best on the test set, as
+in the paper; IVON has one setting for all noises of a figure.
+"""
+
+import sys
+from collections.abc import Iterator
+
+from adaptive_smoothing import paths, records
+from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.figures._style import method_looks, parameter_value
+from adaptive_smoothing.figures._summary import best, final, over_seeds
+
+FIGURES = ("fig5", "fig7", "fig8", "fig9")
+METHODS = ("ls", "sam", "ivon")
+
+
+def rows(scale: str, figure: str) -> Iterator[str]:
+    """Yield a line a noise: figure, noise, and each method's accuracy in percent."""
+    frame, description = records.read_frame(paths.TABLE.format(scale=scale, figure=figure))
+    runs = final(frame, description)
+    for task, of_task in runs.groupby("task", sort=False):
+        cells = []
+        for method in METHODS:
+            grid = description["grids"].get(method, [])
+            summary = over_seeds(of_task[of_task["method"] == method], ["method", *grid])
+            row = best(summary, ["method"]).iloc[0]
+            chosen = ", ".join(parameter_value(axis, row[axis]) for axis in grid)
+            cells.append(f"{row['accuracy']:.1f} ± {row['accuracy_std']:.1f}" + (f" ({chosen})" if chosen else ""))
+        yield f"| {figure.removeprefix('fig')} | {task} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Print the table of the scale named on the command line."""
+    if len(sys.argv) != 2:
+        raise UserError("which scale? usage: python benchmarks/accuracy_table.py SCALE")
+    looks = method_looks(METHODS)
+    print(f"| figure | noise | {' | '.join(looks[method].name for method in METHODS)} |")
+    print("| --- " * (2 + len(METHODS)) + "|")
+    for figure in FIGURES:
+        for line in rows(sys.argv[1], figure):
+            print(line)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,47 @@
+"""From a scale's figure tables to notes.md: what a reader should know before believing the figures."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from adaptive_smoothing import provenance, records
+from adaptive_smoothing.files import written_whole
+
+POLICIES = ("ignore", "warn", "rerun")
+
+
+def write(scale: str, label: str | None, tables: list[str], policy: str, output: str) -> None:
+    """Write a Markdown page with a section a figure: mixed results, other package versions, adopted results.
+
+    `policy` says what a changed package version does: 'ignore', 'warn' (a line here) or 'rerun' (Snakemake's matter).
+    """
+    lines = [f"# Notes on scale '{scale}'", "", label or "The paper's own scale.", ""]
+    for path in tables:
+        _, description = records.read(path)
+        lines += [f"## {description['figure']}: {description['title']}", "", *_section(description, policy), ""]
+    with written_whole(output) as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _section(description: dict[str, Any], policy: str) -> Iterator[str]:
+    runs = description["runs"]
+    yield f"- {len(runs)} runs" if runs else "- no runs: closed form"
+    warnings = [*description["mixed"], *(_version_warnings(runs) if policy == "warn" else ()), *_adoptions(runs)]
+    yield from (f"- WARNING: {warning}" for warning in warnings)
+    if runs and not warnings:
+        yield "- made by one state of the code, one set of package versions and one kind of device"
+
+
+def _version_warnings(runs: dict[str, Any]) -> Iterator[str]:
+    for package, present in provenance.versions().items():
+        others = {run: record["versions"].get(package) for run, record in runs.items()}
+        different = [version for version in others.values() if version != present]
+        if different:
+            made_with = ", ".join(sorted({str(version) for version in different}))
+            yield f"{len(different)} runs were made with {package} {made_with}; {present} is installed now"
+
+
+def _adoptions(runs: dict[str, Any]) -> Iterator[str]:
+    adopted = [entry for record in runs.values() for entry in record.get("adopted", [])]
+    for who, why in dict.fromkeys((entry["by"], entry["reason"]) for entry in adopted):
+        count = sum((entry["by"], entry["reason"]) == (who, why) for entry in adopted)
+        yield f"{count} runs were made by other code and adopted by {who}: {why}"

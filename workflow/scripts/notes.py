@@ -1,0 +1,13 @@
+"""Note what a reader should know before believing a scale's figures."""
+
+from adaptive_smoothing.jobs import run
+
+run(
+    "adaptive_smoothing.notes:write",
+    snakemake.log[0],
+    scale=snakemake.wildcards.scale,
+    label=snakemake.params.label,
+    tables=list(snakemake.input.tables),
+    policy=snakemake.params.policy,
+    output=snakemake.output.notes,
+)
