@@ -7,6 +7,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
+SCALE ?= paper
+FIG ?=
+ARCHIVE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,11 +25,31 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Variables: CORES=$(CORES) (how many jobs' cores at once), PYTHON=$(PYTHON) (3.11 or newer), PYTEST_ARGS"
+	@echo "Variables: CORES=$(CORES) (how many jobs' cores at once), PYTHON=$(PYTHON) (3.11 or newer), SCALE=$(SCALE), PYTEST_ARGS"
 
 .PHONY: small
 small: $(INSTALLED) ## Set up where needed, then all nine figures at small scale, in paper_figures/small
 	$(BIN)/snakemake small --cores $(CORES)
+
+.PHONY: why
+why: $(INSTALLED) ## Show what would run, and why, and run nothing: SCALE (paper), FIG (all of its figures)
+	@$(BIN)/python -m adaptive_smoothing.why $(SCALE) $(FIG)
+
+.PHONY: provenance
+provenance: $(INSTALLED) ## From a figure to all that made it, every hash checked: FIG=paper_figures/small/fig7.pdf
+	@$(BIN)/python -m adaptive_smoothing.trace $(FIG)
+
+.PHONY: export
+export: $(INSTALLED) ## Write a scale's tables and metrics into one archive: SCALE
+	@$(BIN)/python -m adaptive_smoothing.archive export $(SCALE)
+
+.PHONY: figures-from
+figures-from: $(INSTALLED) ## Redraw all figures of an archive, without training: ARCHIVE=small-results.tar.xz
+	@$(BIN)/python -m adaptive_smoothing.archive figures-from $(ARCHIVE)
+
+.PHONY: bench
+bench: $(INSTALLED) ## Time planning against a bare Snakefile
+	$(BIN)/python benchmarks/planning.py
 
 .PHONY: plan
 plan: $(INSTALLED) ## Show what the whole paper would run, and run nothing

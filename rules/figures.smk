@@ -45,8 +45,11 @@ rule draw:
     output:
         pdf="paper_figures/{scale}/{figure}.pdf",
         png="paper_figures/{scale}/{figure}.png",
+        drawn=paths.DRAWN,
     log:
         "logs/{scale}/draw/{figure}.log",
+    wildcard_constraints:
+        scale=rf"(?!{paths.PAPER}/)[A-Za-z0-9_.]+",  # that scale is draw_paper's
     localrule: True
     conda:
         "../envs/figures.yaml"
@@ -63,6 +66,7 @@ use rule draw as draw_paper with:
     output:
         pdf="paper_figures/{figure}.pdf",
         png="paper_figures/{figure}.png",
+        drawn=paths.DRAWN.replace("{scale}", paths.PAPER),
     log:
         f"logs/{paths.PAPER}/draw/{{figure}}.log",
     params:

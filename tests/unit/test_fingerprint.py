@@ -10,7 +10,7 @@ from adaptive_smoothing import fingerprint
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     """A small library on disk; returns a function that rewrites one module and gives the code that another reaches."""
-    for cached in (fingerprint._tree, fingerprint._digest, fingerprint._imports):
+    for cached in (fingerprint._tree, fingerprint._digest, fingerprint._imports, fingerprint.code):
         cached.cache_clear()
     monkeypatch.setattr(fingerprint, "LIBRARY", tmp_path)
     monkeypatch.setattr(fingerprint, "NAME", "adaptive_smoothing")
@@ -36,12 +36,12 @@ def library(tmp_path, monkeypatch):
             text = (tmp_path / file).read_text()
             assert old in text
             (tmp_path / file).write_text(text.replace(old, new))
-        for cached in (fingerprint._tree, fingerprint._digest, fingerprint._imports):
+        for cached in (fingerprint._tree, fingerprint._digest, fingerprint._imports, fingerprint.code):
             cached.cache_clear()
-        return fingerprint.code([module])
+        return fingerprint.code(module)
 
     yield digest
-    for cached in (fingerprint._tree, fingerprint._digest, fingerprint._imports):
+    for cached in (fingerprint._tree, fingerprint._digest, fingerprint._imports, fingerprint.code):
         cached.cache_clear()
 
 

@@ -5,6 +5,7 @@ declare (see `registry.options_class`). Plan-time only: no torch, no pandas.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -149,8 +150,13 @@ def checked(adapter: TypeAdapter[Any], content: object, where: str) -> Any:
 def options_of(kind: str, name: str, values: dict[str, Any], where: str) -> Strict:
     """Return the checked options of a registered entry."""
     registry.check(kind, name, where)
-    checked_options: Strict = checked(TypeAdapter(registry.options_class(kind, name)), values, f"{where} ({name})")
+    checked_options: Strict = checked(_adapter(kind, name), values, f"{where} ({name})")
     return checked_options
+
+
+@cache
+def _adapter(kind: str, name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(registry.options_class(kind, name))
 
 
 def _as_sentence(error: ValidationError, adapter: TypeAdapter[Any], where: str) -> UserError:

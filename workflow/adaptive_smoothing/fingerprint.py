@@ -17,9 +17,10 @@ NAME = LIBRARY.name
 _FILE_NAME = re.compile(r"[\w./-]+\.\w+")
 
 
-def code(modules: Iterable[str]) -> dict[str, str]:
+@cache
+def code(*modules: str) -> dict[str, str]:
     """Return module → digest (16 hex digits) for all that `modules` (such as 'training', 'methods.sam') reach."""
-    return {module: _digest(module) for module in sorted(reachable(tuple(modules)))}
+    return {module: _digest(module) for module in sorted(reachable(modules))}
 
 
 def reachable(modules: tuple[str, ...]) -> frozenset[str]:
@@ -45,7 +46,8 @@ def path_of(module: str) -> Path:
 
 @cache
 def _tree(module: str) -> ast.Module:
-    tree = ast.parse(path_of(module).read_text(encoding="utf-8"))
+    path = path_of(module)
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     return _Stripped().visit(tree)  # type: ignore[no-any-return]
 
 

@@ -18,6 +18,7 @@ POSTERIOR = RUN + "/posterior.pt"
 LABEL_NOISE = RUN + "/label_noise-samples{samples}.parquet"
 NOTES = "results/{scale}/notes.md"
 TABLE = "results/{scale}/figures/{figure}.parquet"
+DRAWN = "results/{scale}/figures/{figure}.drawn.json"  # hashes of the table and of what was drawn from it
 
 
 def figure_base(scale: str, figure: str) -> str:

@@ -53,7 +53,7 @@ class Run:
 
     def _code(self, entry: str) -> Code:
         model = self.specification["model"]["name"]
-        return fingerprint.code([entry, f"methods.{self.method}", f"models.{model}"])
+        return fingerprint.code(entry, f"methods.{self.method}", f"models.{model}")
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class FigurePlan:
     @property
     def code(self) -> Code:
         """The code that makes the figure's table."""
-        return fingerprint.code(["collect"])
+        return fingerprint.code("collect")
 
     @property
     def drawing_code(self) -> Code:
         """The code that draws the figure."""
-        return fingerprint.code(["drawing", f"figures.{self.name}"])
+        return fingerprint.code("drawing", f"figures.{self.name}")
 
 
 class Plan:
@@ -134,9 +134,10 @@ class Plan:
         return self.scale.noises[name].parameters()
 
     def figure_files(self) -> list[str]:
-        """Return every table, PDF and PNG of the scale, and its notes."""
+        """Return every table, PDF, PNG and record of the scale, and its notes."""
         tables = [paths.NOTES.format(scale=self.name)]
-        tables += [paths.TABLE.format(scale=self.name, figure=name) for name in self.scale.figures]
+        for name in self.scale.figures:
+            tables += [pattern.format(scale=self.name, figure=name) for pattern in (paths.TABLE, paths.DRAWN)]
         return tables + [file for name in self.scale.figures for file in paths.figure_files(self.name, name)]
 
     def sources(self) -> dict[str, dict[str, Any]]:
@@ -273,17 +274,17 @@ def dataset_source(folder: str) -> dict[str, Any]:
 
 def dataset_code(folder: str) -> Code:
     """Return the code that makes a dataset."""
-    return fingerprint.code([f"datasets.{dataset_source(folder)['name']}"])
+    return fingerprint.code(f"datasets.{dataset_source(folder)['name']}")
 
 
 def notes_code() -> Code:
     """Return the code that writes a scale's notes."""
-    return fingerprint.code(["notes"])
+    return fingerprint.code("notes")
 
 
 def labels_code(kind: str) -> Code:
     """Return the code that corrupts labels with a kind of noise."""
-    return fingerprint.code(["labels", f"noises.{kind}"])
+    return fingerprint.code("labels", f"noises.{kind}")
 
 
 def _base_hyperparameters(setup: Setup, noise: str, method: str) -> dict[str, Any]:

@@ -6,5 +6,6 @@ run(
     "adaptive_smoothing.drawing:draw",
     snakemake.log[0],
     table=snakemake.input.table,
-    outputs=list(snakemake.output),
+    outputs=[snakemake.output.pdf, snakemake.output.png],
+    record=snakemake.output.drawn,
 )

@@ -93,15 +93,16 @@ def styled() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, outputs: Iterable[str], description: dict[str, Any]) -> None:
+def save(figure: Figure, outputs: Iterable[str], description: dict[str, Any], keywords: str) -> None:
     """Write the figure into each of `outputs` (.pdf or .png), each whole or not at all, free of dates.
 
     Raises UserError for another ending, or where the disk refuses.
     """
     subject = description["label"] or f"{description['scale']} scale"
+    said = {"Title": description["title"], "Keywords": keywords}
     metadata = {
-        ".pdf": {"Title": description["title"], "Subject": subject, "CreationDate": None},
-        ".png": {"Title": description["title"], "Description": subject, "Software": None},
+        ".pdf": {**said, "Subject": subject, "CreationDate": None},
+        ".png": {**said, "Description": subject, "Software": None},
     }
     for output in outputs:
         suffix = Path(output).suffix
