@@ -4,8 +4,9 @@
 #   snakemake paper_figures/fig7.pdf --profile slurm   one figure, trained on the cluster
 #   snakemake small --cores 2                          all figures at small scale
 import sys
+from pathlib import Path
 
-from adaptive_smoothing import jobs, paths, plan, provenance, warm
+from adaptive_smoothing import files, jobs, paths, plan, provenance, warm
 from adaptive_smoothing.config import load_settings
 from adaptive_smoothing.errors import UserError
 

@@ -86,3 +86,16 @@ def test_damaged_arrays_are_named(tmp_path, files_in):
 def test_prepared_arrays_are_memory_mapped(tmp_path, files_in):
     datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), "")
     assert isinstance(datasets.open_prepared(tmp_path).arrays.train_images, np.memmap)
+
+
+def test_a_disk_without_room_stops_snakemake_before_anything_starts(tmp_path):
+    code = (
+        "import resource, sys, pathlib; from adaptive_smoothing import errors, files\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: files.check_writable(pathlib.Path(sys.argv[1]))\n"
+        "except errors.UserError as error: sys.exit(str(error))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"cannot write in {tmp_path}: File too large; nothing was started\n"
+    assert os.listdir(tmp_path) == []

@@ -81,7 +81,7 @@ def quadrature_table(inputs: Inputs) -> Made:
         pd.DataFrame({"variance": float(variance), "mean": means, "noise": logistic.label_noise(means, variance)})
         for variance in options["variances"]
     ]
-    return pa.Table.from_pandas(pd.concat(parts), preserve_index=False), {}
+    return _table(pd.concat(parts), records.QUADRATURE), {}
 
 
 def example_table(inputs: Inputs) -> Made:
@@ -98,8 +98,8 @@ def example_table(inputs: Inputs) -> Made:
     )
     shown = set(frame["index"].head(SHOWN_IMAGES)) | set(frame["index"].tail(SHOWN_IMAGES))
     frame["pixels"] = [images[index].ravel() if index in shown else None for index in frame["index"]]
-    frame.insert(0, "run", inputs.runs[0])
-    return pa.Table.from_pandas(frame, preserve_index=False), {"image_shape": list(images.shape[1:])}
+    frame["run"] = inputs.runs[0]
+    return _table(frame, records.EXAMPLES), {"image_shape": list(images.shape[1:])}
 
 
 def soft_label_table(inputs: Inputs) -> Made:
@@ -123,7 +123,12 @@ def soft_label_table(inputs: Inputs) -> Made:
         for quantity, column in columns.items():
             if frame[column].notna().all():
                 parts.append(_class_means(frame, column).assign(quantity=quantity, **described))
-    return pa.Table.from_pandas(pd.concat(parts), preserve_index=False), {}
+    return _table(pd.concat(parts), records.SOFT_LABELS), {}
+
+
+def _table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Return the frame with exactly the schema's columns and types."""
+    return pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)
 
 
 def _class_means(frame: pd.DataFrame, column: str) -> pd.DataFrame:

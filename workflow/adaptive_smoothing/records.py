@@ -66,6 +66,32 @@ LABEL_NOISE = pa.schema(
         ("soft_label", pa.list_(pa.float32())),
     ]
 )
+# The tables behind Fig. 2, 3 and 4; those of the other figures are metrics below each other.
+QUADRATURE = pa.schema([("variance", pa.float64()), ("mean", pa.float64()), ("noise", pa.float64())])
+EXAMPLES = pa.schema(
+    [
+        ("run", pa.string()),
+        ("index", pa.int64()),
+        ("label", pa.int64()),
+        ("magnitude_exact", pa.float64()),
+        ("magnitude_linearised", pa.float64()),
+        ("pixels", pa.list_(pa.uint8())),
+    ]
+)
+SOFT_LABELS = pa.schema(
+    [
+        ("run", pa.string()),
+        ("dataset", pa.string()),
+        ("noise", pa.string()),
+        ("method", pa.string()),
+        ("seed", pa.int64()),
+        ("alpha", pa.float64()),
+        ("quantity", pa.string()),
+        ("label", pa.int64()),
+        ("other", pa.int64()),
+        ("value", pa.float64()),
+    ]
+)
 TYPE_OF = {bool: pa.bool_(), int: pa.float64(), float: pa.float64(), str: pa.string()}
 
 

@@ -2,6 +2,8 @@
 
 Learns a Gaussian over the weights with mean m and variances 1 / (λ (h + δ)): λ the effective sample size, h the
 Hessian estimate, δ the weight decay. With `hessian: fixed` h stays at its initial value (Fig. 6), so Σ is fixed.
+What the config does not name is as in Alg. 1 and the package's defaults: no clipping, bias-corrected momentum, the
+learning rate scaled by h0 + δ, the Hessian estimated by reparametrisation ("price").
 """
 
 import contextlib
