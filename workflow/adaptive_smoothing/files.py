@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adaptive_smoothing.errors import UserError, cannot_write
 
-PROBE_BYTES = 1 << 20  # a disk that has no room for one megabyte has none for results
+PROBE_BYTES = 1 << 14  # room for the smallest result
 
 
 @contextlib.contextmanager
