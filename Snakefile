@@ -6,7 +6,7 @@
 import sys
 from pathlib import Path
 
-from adaptive_smoothing import files, jobs, paths, plan, provenance, warm
+from adaptive_smoothing import jobs, paths, plan, provenance, warm
 from adaptive_smoothing.config import load_settings
 from adaptive_smoothing.errors import UserError
 

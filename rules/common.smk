@@ -16,7 +16,7 @@ def planned(look_up):
 def command_line_settings():
     """Return what --config sets; a mistake in it, or a full disk, ends Snakemake with one sentence."""
     try:
-        files.check_writable(Path.cwd())
+        jobs.check_writable(Path.cwd())
         return load_settings(config)
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -90,9 +90,9 @@ def test_prepared_arrays_are_memory_mapped(tmp_path, files_in):
 
 def test_a_disk_without_room_stops_snakemake_before_anything_starts(tmp_path):
     code = (
-        "import resource, sys, pathlib; from adaptive_smoothing import errors, files\n"
+        "import resource, sys, pathlib; from adaptive_smoothing import errors, jobs\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "try: files.check_writable(pathlib.Path(sys.argv[1]))\n"
+        "try: jobs.check_writable(pathlib.Path(sys.argv[1]))\n"
         "except errors.UserError as error: sys.exit(str(error))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)

@@ -6,9 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from adaptive_smoothing.errors import UserError, cannot_write
-
-PROBE_BYTES = 1 << 14  # room for the smallest result
+from adaptive_smoothing.errors import cannot_write
 
 
 @contextlib.contextmanager
@@ -36,17 +34,6 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-
-
-def check_writable(folder: Path) -> None:
-    """Raise UserError if `folder` lies on a disk that is full or read-only."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(PROBE_BYTES))
-    except OSError as error:
-        raise UserError(
-            f"cannot write in {folder.resolve()}: {error.strerror or error}; nothing was started"
-        ) from error
 
 
 def _fsync(path: Path) -> None:

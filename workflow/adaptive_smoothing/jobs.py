@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,19 @@ from typing import Any
 from adaptive_smoothing import warm
 from adaptive_smoothing.errors import UserError
 
+PROBE_BYTES = 1 << 14  # room for the smallest result
 DATA_ROOT_VARIABLE = "ADAPTIVE_SMOOTHING_DATA_ROOT"
+
+
+def check_writable(folder: Path) -> None:
+    """Raise UserError if `folder` lies on a disk that is full or read-only."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise UserError(
+            f"cannot write in {folder.resolve()}: {error.strerror or error}; nothing was started"
+        ) from error
 
 
 def offer_library() -> None:
