@@ -6,8 +6,6 @@ from typing import Any
 from adaptive_smoothing import provenance, records
 from adaptive_smoothing.files import written_whole
 
-POLICIES = ("ignore", "warn", "rerun")
-
 
 def write(scale: str, label: str | None, tables: list[str], policy: str, output: str) -> None:
     """Write a Markdown page with a section a figure: mixed results, other package versions, adopted results.
