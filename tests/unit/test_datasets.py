@@ -1,5 +1,6 @@
 """The small-scale datasets: real digits, honest splits."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from adaptive_smoothing import datasets
 from adaptive_smoothing.datasets import digit_pairs, digits, digits_weak
 from adaptive_smoothing.errors import UserError
 
-NOWHERE = Path("unused")
+NOWHERE = datasets.Source(Path("unused"))
 
 
 def rows(images):
@@ -65,6 +66,30 @@ def test_an_annotator_outside_20_to_40_percent_is_refused():
         digits_weak.make(digits_weak.Options(test_size=400, annotator_images=100), 0, NOWHERE)
 
 
+def test_an_annotator_cannot_see_more_images_than_there_are():
+    with pytest.raises(
+        UserError, match=r"dataset digits_weak: annotator_images is 500, but a class has only \d+ train"
+    ):
+        digits_weak.make(digits_weak.Options(test_size=400, annotator_images=500), 0, NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("module", "values", "sha256"),
+    [
+        (digit_pairs, {"train_per_class": 10, "test_per_class": 10}, "de5d2804781de826"),
+        (digits_weak, {"annotator_images": 1}, "4ff5c6ffc33f34f3"),
+    ],
+)
+def test_the_small_scales_stand_ins_keep_their_bytes(module, values, sha256):
+    # the sums were taken before the stand-ins shared their code with Fashion-MNIST's
+    arrays = module.make(module.Options(test_size=997, **values), 0, NOWHERE)
+    digest = hashlib.sha256()
+    for array in (arrays.train_images, arrays.train_labels, arrays.train_clean_labels, arrays.test_images):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(arrays.test_labels.tobytes())
+    assert digest.hexdigest()[:16] == sha256, "results already made from these data would no longer be current"
+
+
 def test_validation_is_fixed_by_the_data_seed_and_must_leave_something():
     first = datasets.validation_indices(100, 20, 0)
     np.testing.assert_array_equal(first, datasets.validation_indices(100, 20, 0))
@@ -78,7 +103,8 @@ def test_validation_is_fixed_by_the_data_seed_and_must_leave_something():
 def test_meta_says_what_was_prepared(tmp_path, files_in):
     import json
 
-    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), "")
+    source = {"root": "unused", "mirrors": [], "fetch": False}
+    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), None, source)
     meta = json.loads((tmp_path / "meta.json").read_text())
     assert meta["classes"] == [str(digit) for digit in range(10)]
     assert len(meta["sha256"]) == 64

@@ -7,7 +7,8 @@ this module and Python's builtins.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 __all__ = [
     "Annotated",
@@ -22,7 +23,9 @@ __all__ = [
     "SGDHyperparameters",
     "StepSchedule",
     "Strict",
+    "SubsetOptions",
     "model_validator",
+    "named_or_file",
 ]
 
 Positive = Annotated[float, Field(gt=0)]
@@ -31,10 +34,29 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
+def named_or_file(names: tuple[str, ...], endings: tuple[str, ...]) -> AfterValidator:
+    """Return the check of a word that must be one of `names` or a file with one of `endings` (".pth")."""
+
+    def checked(word: str) -> str:
+        if word in names or word.endswith(endings):
+            return word
+        raise PydanticCustomError("named_or_file", f"legal: {', '.join(names)}, or a file *{', *'.join(endings)}")
+
+    return AfterValidator(checked)
+
+
 class Strict(BaseModel):
     """Typed values from YAML: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SubsetOptions(Strict):
+    """Sizes of stratified subsets of a published dataset, and the images' height = width; None: as published."""
+
+    train_size: PositiveInt | None = None
+    test_size: PositiveInt | None = None
+    pixels: PositiveInt | None = None
 
 
 class StepSchedule(Strict):

@@ -3,19 +3,17 @@
 Through torchvision, which checks md5 sums.
 """
 
-from pathlib import Path
-
-from adaptive_smoothing.datasets import Arrays
-from adaptive_smoothing.datasets._torchvision import make_from
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.datasets import Arrays, Source
+from adaptive_smoothing.datasets._torchvision import make_from, reduced
+from adaptive_smoothing.options import SubsetOptions
 
 CLASSES = 100
 
 
-class Options(Strict):
-    """No options."""
+class Options(SubsetOptions):
+    """Sizes of stratified subsets and of the images, each as published if not given."""
 
 
-def make(options: Options, data_seed: int, raw: Path) -> Arrays:
-    """Return the dataset with its own train and test parts; downloads into `raw` what is not there."""
-    return make_from("CIFAR100", raw)
+def make(options: Options, data_seed: int, source: Source) -> Arrays:
+    """Return the dataset with its own train and test parts, cut down as the options say; fetches what is not there."""
+    return reduced("cifar100", make_from("CIFAR100", source), options, data_seed)

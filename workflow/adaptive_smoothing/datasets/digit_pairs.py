@@ -3,12 +3,10 @@
 Training pairs are made only of training digits and test pairs only of test digits, so no test stroke was ever seen.
 """
 
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
-
-from adaptive_smoothing.datasets import Arrays, Images, Labels, split
-from adaptive_smoothing.datasets.digits import load
+from adaptive_smoothing.datasets import Arrays, Source, digits
+from adaptive_smoothing.datasets._pairs import paired
 from adaptive_smoothing.options import PositiveInt, Strict
 
 CLASSES = 100
@@ -22,29 +20,13 @@ class Options(Strict):
     test_per_class: PositiveInt
 
 
-def make(options: Options, data_seed: int, raw: Path) -> Arrays:
-    """Return the pairs; which digits are paired depends on the data seed alone; `raw` is not used."""
-    images, labels = load()
-    train, test = split(images, labels, options.test_size, data_seed)
-    generator = np.random.default_rng(data_seed)
-    train_images, train_labels = _pairs(images[train], labels[train], options.train_per_class, generator)
-    test_images, test_labels = _pairs(images[test], labels[test], options.test_per_class, generator)
-    return Arrays(
-        train_images=train_images,
-        train_labels=train_labels,
-        train_clean_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        classes=tuple(f"{pair:02d}" for pair in range(CLASSES)),
-        source="pairs of scikit-learn load_digits images",
+def make(options: Options, data_seed: int, source: Source) -> Arrays:
+    """Return the pairs; which digits are paired depends on the data seed alone; `source` is not used."""
+    singles = digits.make(digits.Options(test_size=options.test_size), data_seed, source)
+    return paired(
+        "digit_pairs",
+        replace(singles, source="scikit-learn load_digits"),
+        train_per_class=options.train_per_class,
+        test_per_class=options.test_per_class,
+        data_seed=data_seed,
     )
-
-
-def _pairs(images: Images, labels: Labels, per_class: int, generator: np.random.Generator) -> tuple[Images, Labels]:
-    """Return `per_class` pairs of each class 10 a + b, a on the left, in shuffled order."""
-    by_digit = [np.flatnonzero(labels == digit) for digit in range(10)]
-    pairs = np.repeat(np.arange(CLASSES), per_class)
-    generator.shuffle(pairs)
-    left = np.array([generator.choice(by_digit[pair // 10]) for pair in pairs])
-    right = np.array([generator.choice(by_digit[pair % 10]) for pair in pairs])
-    return np.concatenate([images[left], images[right]], axis=3), pairs.astype(np.int64)

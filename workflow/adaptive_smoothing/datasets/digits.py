@@ -3,11 +3,9 @@
 Stands in for MNIST and CIFAR-10 at small scale.
 """
 
-from pathlib import Path
-
 import numpy as np
 
-from adaptive_smoothing.datasets import Arrays, Images, Labels, split
+from adaptive_smoothing.datasets import Arrays, Images, Labels, Source, split
 from adaptive_smoothing.options import PositiveInt, Strict
 
 CLASSES = 10
@@ -19,8 +17,8 @@ class Options(Strict):
     test_size: PositiveInt
 
 
-def make(options: Options, data_seed: int, raw: Path) -> Arrays:
-    """Return the digits, divided into train and test by the data seed; `raw` is not used."""
+def make(options: Options, data_seed: int, source: Source) -> Arrays:
+    """Return the digits, divided into train and test by the data seed; `source` is not used."""
     images, labels = load()
     train, test = split(images, labels, options.test_size, data_seed)
     return Arrays(

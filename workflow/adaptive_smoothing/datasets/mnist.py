@@ -1,18 +1,16 @@
 """mnist: LeCun & Cortes (2010), 60,000 + 10,000 grey 28 × 28 images, through torchvision (which checks md5 sums)."""
 
-from pathlib import Path
-
-from adaptive_smoothing.datasets import Arrays
-from adaptive_smoothing.datasets._torchvision import make_from
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.datasets import Arrays, Source
+from adaptive_smoothing.datasets._torchvision import make_from, reduced
+from adaptive_smoothing.options import SubsetOptions
 
 CLASSES = 10
 
 
-class Options(Strict):
-    """No options."""
+class Options(SubsetOptions):
+    """Sizes of stratified subsets and of the images, each as published if not given."""
 
 
-def make(options: Options, data_seed: int, raw: Path) -> Arrays:
-    """Return MNIST with its own train and test parts; downloads into `raw` what is not there."""
-    return make_from("MNIST", raw)
+def make(options: Options, data_seed: int, source: Source) -> Arrays:
+    """Return MNIST with its own train and test parts, cut down as the options say; fetches what is not there."""
+    return reduced("mnist", make_from("MNIST", source), options, data_seed)

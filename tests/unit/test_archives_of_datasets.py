@@ -1,0 +1,458 @@
+"""A dataset's own files: found, verified, fetched from mirrors and publishers, unpacked; real servers, on loopback."""
+
+import gzip
+import hashlib
+import http.server
+import io
+import multiprocessing
+import os
+import signal
+import socket
+import tarfile
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import formats
+import numpy as np
+import pytest
+import torchvision.datasets
+
+from adaptive_smoothing.datasets import Source, _archives, _fetching, cifar10, cifar100, fashion_mnist, mnist
+from adaptive_smoothing.datasets._archives import File, Part
+from adaptive_smoothing.errors import UserError
+
+CONTENT = np.random.default_rng(0).integers(0, 256, 300_000).astype(np.uint8).tobytes()
+PACKED = gzip.compress(CONTENT, mtime=0)
+NAME = "set/raw/images.gz"
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+forked = multiprocessing.get_context("fork")
+
+
+def md5(data):
+    return hashlib.md5(data).hexdigest()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers each path with the next of its scripted answers, the last one for ever; counts requests."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers = {}
+        self.requests = defaultdict(int)
+        self.over = threading.Event()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        answers = server.answers.get(self.path, ["404"])
+        answer = answers[min(server.requests[self.path], len(answers) - 1)]
+        server.requests[self.path] += 1
+        if answer == "hang":
+            server.over.wait(30)
+        elif isinstance(answer, str):
+            self.send_error(int(answer))
+        else:
+            sent, length, pause = answer if isinstance(answer, tuple) else (answer, len(answer), 0)
+            self.send_response(200)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(sent)
+            self.wfile.flush()
+            server.over.wait(pause)
+
+    def log_message(self, *arguments):
+        pass
+
+
+TRUNCATED = (PACKED[:1000], len(PACKED), 0)
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.over.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(_fetching, "WAITS", (0.01, 0.02))
+    monkeypatch.setattr(_fetching, "TIMEOUT", 0.5)
+    monkeypatch.setattr(_archives, "LOOK_AGAIN", 0.02)
+
+
+def file_at(*urls):
+    return File(NAME, md5(PACKED), urls, (Part("set/raw/images", md5(CONTENT)),))
+
+
+def tree(folder):
+    """Return path → (bytes, time of last change) of all below a folder."""
+    return {
+        path.relative_to(folder): (path.read_bytes() if path.is_file() else None, path.lstat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def files_below(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def write(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def test_an_absent_file_is_fetched_from_the_publisher_and_later_used(tmp_path, server, capfd):
+    server.answers["/images.gz"] = [PACKED]
+    file = file_at(f"{server.url}/images.gz")
+    for _ in range(2):
+        _archives.obtain("set", [file], Source(tmp_path))
+    assert (tmp_path / NAME).read_bytes() == PACKED
+    assert server.requests == {"/images.gz": 1}
+    assert files_below(tmp_path) == {NAME, ".set.lock"}
+    log = capfd.readouterr().out
+    assert f"{tmp_path / NAME}: {len(PACKED):,} bytes from {server.url}/images.gz" in log
+    assert log.count("archive, md5 good") == 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "requests", "reason"),
+    [
+        (["404"], 1, r"HTTP status 404 \(Not Found\)"),
+        (["503"], 3, r"HTTP status 503"),
+        ([TRUNCATED], 3, rf"truncated: 1,000 of {len(PACKED):,} bytes came"),
+        ([b"<html>log in</html>"], 2, rf"19 bytes with md5 \w+, expected md5 {md5(PACKED)}"),
+        (["hang"], 3, r"no answer within 0.5 s"),
+    ],
+    ids=["404", "busy", "truncated", "wrong", "hanging"],
+)
+def test_a_source_that_fails_is_named_and_the_next_is_tried(tmp_path, server, capfd, answers, requests, reason):
+    server.answers["/bad/images.gz"] = answers
+    server.answers["/good/images.gz"] = [PACKED]
+    file = file_at(f"{server.url}/good/images.gz")
+    _archives.obtain("set", [file], Source(tmp_path, mirrors=(f"{server.url}/bad",)))
+    assert (tmp_path / NAME).read_bytes() == PACKED
+    assert server.requests == {"/bad/images.gz": requests, "/good/images.gz": 1}
+    log = capfd.readouterr().out
+    assert f"{server.url}/bad: " in log
+    with pytest.raises(
+        UserError, match=rf"dataset set: {NAME} cannot be fetched \({server.url}/bad/images.gz: .*{reason}"
+    ):
+        _archives.obtain("set", [file_at(f"{server.url}/bad/images.gz")], Source(tmp_path / "other"))
+    assert files_below(tmp_path / "other") == {".set.lock"}
+
+
+@pytest.mark.parametrize(
+    "first", ["hang", "503", TRUNCATED, b"other"], ids=["hanging", "busy", "truncated", "wrong bytes"]
+)
+def test_what_fails_once_is_tried_again_at_the_same_source(tmp_path, server, first):
+    server.answers["/images.gz"] = [first, PACKED]
+    _archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
+    assert (tmp_path / NAME).read_bytes() == PACKED
+    assert server.requests == {"/images.gz": 2}
+
+
+def test_nobody_answering_is_one_sentence_that_lists_all_and_says_what_to_do(tmp_path):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound, but not listening: refused
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(UserError) as refused:
+            _archives.obtain("set", [file_at(f"{url}/images.gz")], Source(tmp_path, mirrors=("/no/such", f"{url}/m/")))
+    assert str(refused.value) == (
+        f"dataset set: {NAME} cannot be fetched (/no/such: no such folder; {url}/m/: Connection refused; "
+        f"{url}/images.gz: Connection refused); without internet, put it (md5 {md5(PACKED)}) at {tmp_path / NAME}, "
+        f"or name a folder that has it in data_root or among the dataset's mirrors"
+    )
+
+
+def test_mirrors_come_first_in_their_order(tmp_path, server):
+    folders = [tmp_path / name for name in ("empty", "wrong", "right", "unused")]
+    for folder, data in zip(folders, (None, b"wrong", PACKED, PACKED), strict=True):
+        folder.mkdir()
+        if data is not None:
+            write(folder / "images.gz", data)
+    source = Source(tmp_path / "root", mirrors=(f"{server.url}/", *map(str, folders)))
+    _archives.obtain("set", [file_at(f"{server.url}/publisher/images.gz")], source)
+    assert (tmp_path / "root" / NAME).read_bytes() == PACKED
+    assert server.requests == {"/images.gz": 1}, "the URL mirror was first, the publisher was not asked"
+
+
+@pytest.mark.parametrize(
+    ("held", "data", "obtained"),
+    [
+        ("images.gz", PACKED, NAME),
+        (NAME, PACKED, NAME),
+        ("images.gz", gzip.compress(CONTENT, 1), NAME),  # packed anew, as Debian does
+        ("images", CONTENT, "set/raw/images"),
+        ("set/raw/images", CONTENT, "set/raw/images"),
+    ],
+    ids=["flat", "own layout", "packed anew", "unpacked", "unpacked, own layout"],
+)
+def test_a_mirror_folder_may_hold_the_file_in_any_form(tmp_path, held, data, obtained):
+    write(tmp_path / "mirror" / held, data)
+    source = Source(tmp_path / "root", mirrors=(str(tmp_path / "mirror"),))
+    before = tree(tmp_path / "mirror")
+    with _archives.unpacked("set", [file_at()], source) as folder:
+        assert (folder / "set/raw/images").read_bytes() == CONTENT
+    assert not folder.exists()
+    assert files_below(tmp_path / "root") == {obtained, ".set.lock"}
+    assert tree(tmp_path / "mirror") == before
+
+
+def test_a_mirror_by_file_url(tmp_path):
+    write(tmp_path / "a mirror/images.gz", PACKED)
+    _archives.obtain("set", [file_at()], Source(tmp_path / "root", mirrors=((tmp_path / "a mirror").as_uri(),)))
+    assert (tmp_path / "root" / NAME).read_bytes() == PACKED
+
+
+def test_a_mirror_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(UserError, match="mirror 's3://bucket': cannot read s3://; legal: http://, https://, file://"):
+        _archives.obtain("set", [file_at()], Source(tmp_path, mirrors=("s3://bucket",)))
+
+
+@pytest.mark.parametrize("broken", [PACKED[:5000], b"", PACKED[:-1] + b"x"], ids=["truncated", "empty", "altered"])
+def test_a_broken_file_is_named_removed_and_fetched_again_once(tmp_path, server, capfd, broken):
+    write(tmp_path / NAME, broken)
+    server.answers["/images.gz"] = [PACKED]
+    _archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
+    assert (tmp_path / NAME).read_bytes() == PACKED
+    assert server.requests == {"/images.gz": 1}
+    assert f"{tmp_path / NAME} is truncated or damaged ({len(broken):,} bytes" in capfd.readouterr().out
+
+
+def test_a_broken_file_that_comes_broken_again_is_an_error_and_is_not_left(tmp_path, server):
+    write(tmp_path / NAME, PACKED[:5000])
+    server.answers["/images.gz"] = [PACKED[:6000]]
+    with pytest.raises(UserError, match=r"cannot be fetched .* is truncated or damaged \(6,000 bytes"):
+        _archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
+    assert files_below(tmp_path) == {".set.lock"}
+
+
+def test_a_named_folder_is_verified_and_never_written(tmp_path, server):
+    server.answers["/a.gz"] = server.answers["/b.gz"] = [PACKED]
+    files = [
+        File(f"{name}.gz", md5(PACKED), (f"{server.url}/{name}.gz",), (Part(name, md5(CONTENT)),)) for name in "abc"
+    ]
+    write(tmp_path / "a.gz", PACKED[:100])
+    write(tmp_path / "c.gz", PACKED)
+    before = tree(tmp_path)
+    with pytest.raises(UserError) as refused:
+        _archives.obtain("set", files, Source(tmp_path, mirrors=(server.url,), fetch=False))
+    message = str(refused.value)
+    assert f"{tmp_path}/a.gz is truncated or damaged (100 bytes with md5 {md5(PACKED[:100])}" in message
+    assert f"{tmp_path}/b.gz is missing (md5 {md5(PACKED)}), published at {server.url}/b.gz" in message
+    assert "c.gz" not in message
+    assert tree(tmp_path) == before
+    write(tmp_path / "b", CONTENT[:-1])
+    write(tmp_path / "a.gz", PACKED)
+    with pytest.raises(UserError, match=rf"{tmp_path}/b is truncated or damaged"):
+        _archives.obtain("set", files, Source(tmp_path, fetch=False))
+    write(tmp_path / "b", CONTENT)
+    before = tree(tmp_path)
+    with _archives.unpacked("set", files, Source(tmp_path, fetch=False)) as folder:
+        assert [(folder / name).read_bytes() == CONTENT for name in "abc"] == [True] * 3
+    assert tree(tmp_path) == before
+    assert not server.requests
+
+
+def test_other_data_in_the_same_format_need_no_checksum_but_must_be_there(tmp_path):
+    source = Source(tmp_path, fetch=False, published=False)
+    with pytest.raises(UserError, match=rf"{tmp_path / NAME} is missing"):
+        _archives.obtain("set", [file_at()], source)
+    write(tmp_path / NAME, gzip.compress(b"tiny"))
+    with _archives.unpacked("set", [file_at()], source) as folder:
+        assert (folder / "set/raw/images").read_bytes() == b"tiny"
+    write(tmp_path / NAME, PACKED[:5000])
+    with (
+        pytest.raises(UserError, match=rf"dataset set: {tmp_path / NAME} cannot be unpacked .*ended before"),
+        _archives.unpacked("set", [file_at()], source),
+    ):
+        pass
+
+
+def fetch_in_child(root, url, barrier):
+    barrier.wait()
+    _archives.obtain("set", [file_at(url)], Source(root))
+
+
+def test_two_processes_fetch_once(tmp_path, server):
+    server.answers["/images.gz"] = [(PACKED, len(PACKED), 0.3)]
+    barrier = forked.Barrier(2)
+    arguments = (tmp_path, f"{server.url}/images.gz", barrier)
+    children = [forked.Process(target=fetch_in_child, args=arguments) for _ in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(30)
+    assert [child.exitcode for child in children] == [0, 0]
+    assert (tmp_path / NAME).read_bytes() == PACKED
+    assert server.requests == {"/images.gz": 1}
+
+
+def test_who_comes_second_waits_says_so_and_uses_what_came(tmp_path, server, capfd):
+    server.answers["/images.gz"] = [(PACKED[:5000], len(PACKED), 30), PACKED]  # the first never ends
+    barrier = forked.Barrier(1)
+    child = forked.Process(target=fetch_in_child, args=(tmp_path, f"{server.url}/images.gz", barrier))
+    child.start()
+    wait_for(lambda: any((tmp_path / "set/raw").glob(".images.gz.*")))
+    failures = []
+
+    def second():
+        try:
+            _archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
+        except Exception as error:
+            failures.append(error)
+
+    waiting = threading.Thread(target=second)
+    waiting.start()
+    waiting.join(20)
+    child.join(20)
+    assert not waiting.is_alive() and child.exitcode == 0 and not failures
+    assert (tmp_path / NAME).read_bytes() == PACKED
+    assert server.requests == {"/images.gz": 2}, "one process's two attempts"
+    assert ".set.lock: another process is fetching set; waits for it" in capfd.readouterr().out
+
+
+def wait_for(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_process_killed_while_fetching_leaves_nothing_that_is_taken_for_whole(tmp_path, server, monkeypatch):
+    server.answers["/images.gz"] = [(PACKED[:5000], len(PACKED), 30), PACKED]
+    monkeypatch.setattr(_fetching, "TIMEOUT", 20)
+    child = forked.Process(target=fetch_in_child, args=(tmp_path, f"{server.url}/images.gz", forked.Barrier(1)))
+    child.start()
+    wait_for(lambda: any((tmp_path / "set/raw").glob(".images.gz.*")))
+    wait_for(lambda: server.requests["/images.gz"] == 1)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join(10)
+    (leftover,) = (tmp_path / "set/raw").iterdir()
+    assert leftover.name.startswith(".images.gz.")
+    with pytest.raises(UserError, match="is missing"):
+        _archives.obtain("set", [file_at()], Source(tmp_path, fetch=False))
+    _archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
+    assert files_below(tmp_path) == {NAME, ".set.lock"}
+    assert (tmp_path / NAME).read_bytes() == PACKED
+
+
+def tar_of(members):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def test_a_tar_gives_its_parts_and_nothing_else(tmp_path):
+    packed = tar_of({"batches/one": b"1", "../outside": b"x", str(tmp_path / "absolute"): b"x", "./batches/two": b"22"})
+    write(tmp_path / "root/all.tar.gz", packed)
+    file = File("all.tar.gz", md5(packed), (), (Part("batches/one", md5(b"1")), Part("batches/two", md5(b"22"))))
+    source = Source(tmp_path / "root", fetch=False)
+    with _archives.unpacked("set", [file], source) as folder:
+        assert files_below(folder) == {"batches/one", "batches/two"}
+        assert (folder / "batches/two").read_bytes() == b"22"
+    assert files_below(tmp_path) == {"root/all.tar.gz"}
+    lacking = File("all.tar.gz", md5(packed), (), (*file.parts, Part("batches/three", None)))
+    with (
+        pytest.raises(UserError, match=r"all.tar.gz does not hold batches/three"),
+        _archives.unpacked("set", [lacking], source),
+    ):
+        pass
+
+
+def test_parts_left_by_a_killed_unpacking_are_not_taken_for_whole(tmp_path):
+    packed = tar_of({"batches/one": b"1", "batches/two": b"22"})
+    file = File("all.tar.gz", md5(packed), (), (Part("batches/one", md5(b"1")), Part("batches/two", md5(b"22"))))
+    write(tmp_path / "root/batches/one", b"1")
+    write(tmp_path / "root/batches/two", b"2")
+    with pytest.raises(UserError, match=r"all.tar.gz is missing .*; .*batches/two is truncated"):
+        _archives.obtain("set", [file], Source(tmp_path / "root", fetch=False))
+    write(tmp_path / "mirror/all.tar.gz", packed)
+    with _archives.unpacked("set", [file], Source(tmp_path / "root", (str(tmp_path / "mirror"),))) as folder:
+        assert (folder / "batches/two").read_bytes() == b"22"
+
+
+@pytest.mark.parametrize(
+    ("module", "write_set", "archives"),
+    [
+        (mnist, formats.write_mnist, 4),
+        (fashion_mnist, lambda root: formats.write_mnist(root, folder="FashionMNIST"), 4),
+        (cifar10, formats.write_cifar10, 1),
+        (cifar100, formats.write_cifar100, 1),
+    ],
+    ids=["mnist", "fashion_mnist", "cifar10", "cifar100"],
+)
+def test_torchvision_reads_packed_archives_of_a_folder_that_is_only_read(tmp_path, module, write_set, archives):
+    write_set(tmp_path)
+    before = tree(tmp_path)
+    own = Source(tmp_path, fetch=False, published=False)
+    arrays = module.make(module.Options(), 0, own)
+    assert len(arrays.test_labels) == 20 and set(arrays.train_labels.tolist()) <= set(range(module.CLASSES))
+    with pytest.raises(UserError) as refused:
+        module.make(module.Options(), 0, Source(tmp_path, fetch=False))
+    assert str(refused.value).count("is truncated or damaged") == archives
+    assert tree(tmp_path) == before
+    for path in tmp_path.rglob("*.gz"):
+        path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"dataset \w+: .*gz cannot be unpacked"):
+        module.make(module.Options(), 0, own)
+
+
+def test_cifar_that_holds_something_else_is_named(tmp_path):
+    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"]
+    write(tmp_path / "cifar-10-python.tar.gz", tar_of({f"cifar-10-batches-py/{name}": b"text" for name in names}))
+    with pytest.raises(UserError, match=rf"dataset CIFAR10: torchvision cannot read {tmp_path}/cifar-10-python.tar.gz"):
+        cifar10.make(cifar10.Options(), 0, Source(tmp_path, fetch=False, published=False))
+
+
+def test_cifar_published_is_fetched_and_read_with_torchvisions_own_checks(tmp_path, server, monkeypatch):
+    """The whole way with published checksums, those of the tiny archive in the place of the true ones."""
+    formats.write_cifar10(tmp_path / "published")
+    packed = (tmp_path / "published/cifar-10-python.tar.gz").read_bytes()
+    server.answers["/cifar-10-python.tar.gz"] = [packed]
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        sums = {Path(m.name).name: md5(tar.extractfile(m).read()) for m in tar if m.isreg()}
+    original = torchvision.datasets.CIFAR10
+    for key in ("train_list", "test_list"):
+        monkeypatch.setattr(original, key, [[name, sums[name]] for name, _ in getattr(original, key)])
+    monkeypatch.setattr(original, "meta", {**original.meta, "md5": sums["batches.meta"]})
+    monkeypatch.setattr(original, "tgz_md5", md5(packed))
+    monkeypatch.setattr(original, "url", f"{server.url}/cifar-10-python.tar.gz")
+    first = cifar10.make(cifar10.Options(), 0, Source(tmp_path / "root"))
+    assert server.requests == {"/cifar-10-python.tar.gz": 1}
+    again = cifar10.make(cifar10.Options(), 0, Source(tmp_path / "published", fetch=False))
+    np.testing.assert_array_equal(first.train_images, again.train_images)
+    monkeypatch.setattr(original, "test_list", [["test_batch", md5(b"other")]])
+    with pytest.raises(UserError, match=r"torchvision cannot read .*corrupted"):
+        cifar10.make(cifar10.Options(), 0, Source(tmp_path / "published", fetch=False))
+
+
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
+def test_debians_fashion_mnist_as_a_mirror_gives_the_published_bytes(tmp_path):
+    dead = "http://127.0.0.1:9"  # the publisher must not be needed
+    arrays = fashion_mnist.make(fashion_mnist.Options(), 0, Source(tmp_path, mirrors=(dead, str(DEBIAN))))
+    assert arrays.train_images.shape == (60000, 1, 28, 28)
+    assert np.bincount(arrays.train_labels).tolist() == [6000] * 10
+    header = np.array([0x803, 10000, 28, 28], dtype=">u4").tobytes()
+    # Fashion-MNIST's own sum of the unpacked test images
+    assert md5(header + arrays.test_images.tobytes()) == "8181f5470baa50b63fa0f6fddb340f0a"
+    assert len(files_below(tmp_path)) == 5
