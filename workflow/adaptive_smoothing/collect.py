@@ -92,7 +92,13 @@ def example_table(inputs: Inputs) -> Made:
             f"(label_noise_samples), not of {len(inputs.label_noise)}: {', '.join(inputs.runs) or 'none'}"
         )
     frame, _ = records.read_frame(inputs.label_noise[0])
-    images = datasets.open_prepared(inputs.folders[0]).arrays.train_images
+    arrays = datasets.open_prepared(inputs.folders[0]).arrays
+    if arrays.decode is not None:
+        raise UserError(
+            f"figure {inputs.description['figure']}: its table holds pixels, but the images of {inputs.folders[0]} "
+            "stay on disk; draw it from a dataset whose images are prepared as arrays"
+        )
+    images = arrays.train_images
     frame = frame[["index", "label", "magnitude_exact", "magnitude_linearised"]].sort_values(
         ["magnitude_linearised", "index"], ascending=[False, True]
     )

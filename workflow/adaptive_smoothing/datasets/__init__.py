@@ -1,12 +1,15 @@
 """Datasets: each file here makes the arrays of one dataset; this module stores, checks and opens them.
 
 A dataset file declares `class Options(Strict)`, the number of classes where it is fixed (`CLASSES = 10`) and
-`make(options, data_seed, raw) -> Arrays`. Heavy imports stand inside `make`: planning reads these files.
+`make(options, data_seed, source) -> Arrays`. Heavy imports stand inside `make`: planning reads these files.
+Images too many for memory stay on disk: `make` then gives their paths and how to decode them, and the file says
+`ON_DISK = True`.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +22,61 @@ from adaptive_smoothing.files import written_whole
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
+Paths = NDArray[np.bytes_]  # of image files, in UTF-8, relative to `Source.root`
 UNKNOWN = -1  # the clean label of an example whose true class nobody knows
+IMAGE_FORMATS = ("JPEG", "PNG")
+MEASURED_IMAGES = 2000  # of those on disk, whose pixels give mean and standard deviation
+SHOWN = 10  # names that an error lists of each kind of problem
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset's own files are looked for, and whether they may be fetched.
+
+    `root`: folder of downloaded archives; `mirrors`: folders or URLs to fetch from before the publisher's own;
+    `fetch`: false where the user named the folder, which is then read only; `published`: false where the folder holds
+    other data in the same files' format, for which the published checksums do not hold.
+    """
+
+    root: Path
+    mirrors: tuple[str, ...] = ()
+    fetch: bool = True
+    published: bool = True
+
+
+@dataclass(frozen=True)
+class Decode:
+    """How an image on disk becomes an array: shorter side to `resize` pixels, then a square of `crop` pixels (RGB)."""
+
+    resize: int
+    crop: int
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """A dataset in memory. Images: uint8, N × C × H × W. Labels: int64, N; `train_clean_labels` may be UNKNOWN."""
+    """A dataset. Images: uint8, N × C × H × W. Labels: int64, N; `train_clean_labels` may be UNKNOWN.
 
-    train_images: Images
+    Where `decode` is given the images stay on disk: `train_images` and `test_images` are their `Paths` (N), and
+    `content` is a hash over all of their bytes.
+    """
+
+    train_images: NDArray[Any]  # Images or Paths
     train_labels: Labels
     train_clean_labels: Labels
-    test_images: Images
+    test_images: NDArray[Any]
     test_labels: Labels
     classes: tuple[str, ...]
     source: str
+    decode: Decode | None = None
+    content: str = ""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Return channels, height and width of the images that a network sees."""
+        if self.decode is not None:
+            return 3, self.decode.crop, self.decode.crop
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
 
 
 @dataclass(frozen=True)
@@ -45,30 +89,41 @@ class Prepared:
     sha256: str
 
 
-def prepare(name: str, options: dict[str, Any], data_seed: int, files: dict[str, str], raw: str) -> None:
+def prepare(
+    name: str,
+    options: dict[str, Any],
+    data_seed: int,
+    files: dict[str, str],
+    variant: str | None,
+    source: dict[str, Any],
+) -> None:
     """Make dataset `name` and write it as npy files plus meta.json (last, so that it vouches for the others).
 
-    `files` maps the names of `paths.DATASET_FILES` to paths; `raw` is the folder for downloaded archives.
+    `files` maps the names of `paths.DATASET_FILES` to paths; `variant` names other data in the same format (None: the
+    published data); `source` holds root, mirrors and fetch of `Source`.
     """
     module = registry.load("dataset", name)
-    arrays: Arrays = module.make(module.Options(**options), data_seed, Path(raw))
+    where = Source(Path(source["root"]), tuple(source["mirrors"]), source["fetch"], published=variant is None)
+    arrays: Arrays = module.make(module.Options(**options), data_seed, where)
     _check(arrays, name)
-    digest = hashlib.sha256()
+    mean, std = _mean_and_std(arrays, data_seed, where.root)
+    digest = hashlib.sha256(arrays.content.encode())
     for key in ("train_images", "train_labels", "train_clean_labels", "test_images", "test_labels"):
         array = np.ascontiguousarray(getattr(arrays, key))
         digest.update(f"{key}{array.dtype}{array.shape}".encode())
         digest.update(array.data)
         with written_whole(files[f"{key}.npy"]) as temporary:
             np.save(temporary, array)
-    pixels = arrays.train_images.transpose(1, 0, 2, 3).reshape(arrays.train_images.shape[1], -1)
     meta = {
         "name": name,
         "options": options,
         "data_seed": data_seed,
+        "variant": variant,
         "source": arrays.source,
         "classes": list(arrays.classes),
-        "mean": (pixels.mean(axis=1, dtype=np.float64) / 255).tolist(),
-        "std": (pixels.std(axis=1, dtype=np.float64) / 255).tolist(),
+        "mean": mean,
+        "std": std,
+        "decode": None if arrays.decode is None else asdict(arrays.decode),
         "sha256": digest.hexdigest(),
     }
     with written_whole(files["meta.json"]) as temporary:
@@ -81,14 +136,15 @@ def open_prepared(folder: str | Path) -> Prepared:
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         loaded = {
-            key: np.load(folder / f"{key}.npy", mmap_mode="r")
+            key: np.load(folder / f"{key}.npy", mmap_mode="c")
             for key in ("train_images", "train_labels", "train_clean_labels", "test_images", "test_labels")
         }
-    except (OSError, ValueError) as error:
+        decode = None if meta["decode"] is None else Decode(**meta["decode"])
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder}: the prepared dataset is damaged ({error}); delete the folder and run again"
         ) from error
-    arrays = Arrays(**loaded, classes=tuple(meta["classes"]), source=meta["source"])
+    arrays = Arrays(**loaded, classes=tuple(meta["classes"]), source=meta["source"], decode=decode)
     return Prepared(
         arrays, np.array(meta["mean"], dtype=np.float32), np.array(meta["std"], dtype=np.float32), meta["sha256"]
     )
@@ -110,9 +166,85 @@ def validation_indices(size: int, held_out: int, data_seed: int) -> Labels:
     return np.sort(order[:held_out])
 
 
+def decoded(file: Path, decode: Decode, place: tuple[float, float] | None = None) -> Images:
+    """Return the 3 × crop × crop pixels of an image file; raise UserError if it cannot be read.
+
+    `place` says where between top and bottom, left and right (both 0 ≤ x < 1) the crop lies; None: in the centre. The
+    orientation that EXIF data state is not applied, as in torchvision's own loaders.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=IMAGE_FORMATS) as image:
+            whole = image.convert("RGB")
+    except Exception as error:  # Pillow raises half a dozen kinds for a damaged file
+        raise UserError(f"{file}: cannot be read as an image ({unreadable(error)})") from error
+    short = min(whole.size)
+    scaled = [int(decode.resize * side / short) for side in whole.size]
+    free = [side - decode.crop for side in scaled]
+    left, top = [round(room / 2) for room in free] if place is None else _offsets(free, place)
+    across, down = (original / side for original, side in zip(whole.size, scaled, strict=True))
+    # Only the part that is kept is resized: the same pixels but for rounding, and little memory for a thin image.
+    box = (
+        left * across,
+        top * down,
+        min((left + decode.crop) * across, whole.width),
+        min((top + decode.crop) * down, whole.height),
+    )
+    pixels = np.asarray(whole.resize((decode.crop, decode.crop), Image.Resampling.BILINEAR, box))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _offsets(free: Sequence[int], place: tuple[float, float]) -> tuple[int, int]:
+    """Return the (left, top) of a crop that may move by `free` pixels (across, down)."""
+    return int(place[1] * (free[0] + 1)), int(place[0] * (free[1] + 1))
+
+
+def unreadable(error: Exception) -> str:
+    """Return why Pillow could not read a file, without the file's name."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return f"not a {' or '.join(IMAGE_FORMATS)} file"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def listed(problem: str, names: Sequence[str]) -> str:
+    """Return "3 problem (first, second, third)" with the first ten names, and print all of them to the log."""
+    for name in names:
+        print(f"{problem}: {name}", flush=True)
+    more = f", … {len(names) - SHOWN} more in the log" if len(names) > SHOWN else ""
+    return f"{len(names)} {problem} ({', '.join(names[:SHOWN])}{more})"
+
+
+def _mean_and_std(arrays: Arrays, data_seed: int, root: Path) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation per channel of the training images' values in 0–1.
+
+    Of images on disk a sample is measured that the data seed determines, at the size in which a network sees them.
+    """
+    if arrays.decode is None:
+        pixels = arrays.train_images.transpose(1, 0, 2, 3).reshape(arrays.train_images.shape[1], -1)
+        mean, std = pixels.mean(axis=1, dtype=np.float64), pixels.std(axis=1, dtype=np.float64)
+        return (mean / 255).tolist(), (std / 255).tolist()
+    size = len(arrays.train_images)
+    generator = np.random.default_rng([data_seed, size])
+    counts = np.zeros((3, 256), dtype=np.int64)  # of each value in each channel: exact in any order
+    for row in np.sort(generator.permutation(size)[:MEASURED_IMAGES]):
+        image = decoded(root / arrays.train_images[row].decode(), arrays.decode)
+        counts += [np.bincount(channel.ravel(), minlength=256) for channel in image]
+    shares, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
+    means = shares @ values
+    return means.tolist(), np.sqrt(shares @ values**2 - means**2).tolist()
+
+
 def _check(arrays: Arrays, name: str) -> None:
+    if not len(arrays.train_images) or not len(arrays.test_images):
+        raise UserError(f"dataset {name}: needs training and test images, has no {_empty_part(arrays)} images")
     for images in (arrays.train_images, arrays.test_images):
-        if images.dtype != np.uint8 or images.ndim != 4:
+        if arrays.decode is not None:
+            if images.dtype.kind != "S" or images.ndim != 1:
+                raise UserError(f"dataset {name}: paths must be an array of bytes, not {images.dtype} {images.shape}")
+        elif images.dtype != np.uint8 or images.ndim != 4:
             raise UserError(
                 f"dataset {name}: images must be uint8 of shape N × C × H × W, not {images.dtype} {images.shape}"
             )
@@ -125,3 +257,7 @@ def _check(arrays: Arrays, name: str) -> None:
             raise UserError(f"dataset {name}: needs one int64 label an image, has {len(labels)} for {len(images)}")
         if labels.min() < UNKNOWN or labels.max() >= len(arrays.classes):
             raise UserError(f"dataset {name}: labels lie outside 0 … {len(arrays.classes) - 1}")
+
+
+def _empty_part(arrays: Arrays) -> str:
+    return "test" if len(arrays.train_images) else "training"

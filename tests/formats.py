@@ -1,0 +1,218 @@
+"""Small files in the true formats of the datasets, the same bytes every time; images in which the class can be seen.
+
+Every writer takes the folder that a scale calls `data_root`. A file that is there already is left as it is.
+"""
+
+import gzip
+import io
+import pickle
+import struct
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adaptive_smoothing.files import written_whole
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def labels_of(size: int, classes: int, seed: int) -> Labels:
+    """Return `size` labels in random order, each class as often as the others, or once more or less."""
+    return np.random.default_rng([seed, classes]).permutation(np.arange(size) % classes)
+
+
+def pictures(labels: Labels, classes: int, shape: tuple[int, int, int], seed: int) -> Images:
+    """Return N × C × H × W images: a blurred disc whose place and colour tell the class, in noise."""
+    channels, height, width = shape
+    generator = np.random.default_rng([seed, len(labels), *shape])
+    turn = 2 * np.pi * labels[:, None, None] / classes
+    rows, columns = np.mgrid[0:height, 0:width]
+    down = rows / height - 0.5 - 0.3 * np.sin(turn)
+    right = columns / width - 0.5 - 0.3 * np.cos(turn)
+    disc = np.exp(-(down**2 + right**2) / 0.03)[:, None]
+    phases = 2 * np.pi * np.arange(channels) / channels
+    colour = 0.6 + 0.4 * np.cos(7 * turn[..., None] + phases[None, :, None, None])
+    noise = generator.normal(0.25, 0.08, (len(labels), *shape))
+    return (255 * np.clip(disc * colour + noise, 0, 1)).astype(np.uint8)
+
+
+def write_mnist(root: Path, train: int = 150, test: int = 20, folder: str = "MNIST") -> None:
+    """Write MNIST's (or, in folder FashionMNIST, Fashion-MNIST's) four IDX files, gzipped as they are published."""
+    for seed, (part, size) in enumerate((("train", train), ("t10k", test))):
+        labels = labels_of(size, 10, seed)
+        images = pictures(labels, 10, (1, 28, 28), seed)[:, 0]
+        for kind, array in (("images", images), ("labels", labels.astype(np.uint8))):
+            path = root / folder / "raw" / f"{part}-{kind}-idx{array.ndim}-ubyte.gz"
+            _write(path, gzip.compress(idx(array), mtime=0))
+
+
+def idx(array: NDArray[np.uint8]) -> bytes:
+    """Return the bytes of an IDX file: magic number with the number of dimensions, sizes, values."""
+    return struct.pack(f">I{array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+
+
+def write_cifar10(root: Path, train: int = 30, test: int = 20) -> None:
+    """Write cifar-10-python.tar.gz: five training batches, a test batch and the names of the classes."""
+    labels = labels_of(train, 10, 0)
+    images = pictures(labels, 10, (3, 32, 32), 0)
+    content: dict[str, Any] = {}
+    for number, rows in enumerate(np.array_split(np.arange(train), 5), start=1):
+        name = f"training batch {number} of 5"
+        content[f"data_batch_{number}"] = _cifar_batch(name, images[rows], {"labels": labels[rows]})
+    labels = labels_of(test, 10, 1)
+    images = pictures(labels, 10, (3, 32, 32), 1)
+    content["test_batch"] = _cifar_batch("testing batch 1 of 1", images, {"labels": labels})
+    cases = -(-train // 5)
+    content["batches.meta"] = {"num_cases_per_batch": cases, "label_names": list(CIFAR10_CLASSES), "num_vis": 3072}
+    _write_tar(root / "cifar-10-python.tar.gz", "cifar-10-batches-py", content)
+
+
+def write_cifar100(root: Path, train: int = 54, test: int = 20) -> None:
+    """Write cifar-100-python.tar.gz: training and test batch, fine and coarse labels, and their names."""
+    content: dict[str, Any] = {}
+    for seed, (name, title, size) in enumerate((("train", "training", train), ("test", "testing", test))):
+        fine = labels_of(size, 100, seed)
+        labels = {"fine_labels": fine, "coarse_labels": fine // 5}
+        images = pictures(fine, 100, (3, 32, 32), seed)
+        content[name] = _cifar_batch(f"{title} batch 1 of 1", images, labels)
+    content["meta"] = {
+        "fine_label_names": [f"fine_{label}" for label in range(100)],
+        "coarse_label_names": [f"coarse_{label}" for label in range(20)],
+    }
+    _write_tar(root / "cifar-100-python.tar.gz", "cifar-100-python", content)
+
+
+def _cifar_batch(name: str, images: Images, labels: dict[str, Labels]) -> dict[str, Any]:
+    """Return a batch as CIFAR's pickles hold it: a row of 3072 bytes (red, green, blue planes) an image, and lists."""
+    return {
+        "batch_label": name,
+        **{key: values.tolist() for key, values in labels.items()},
+        "data": images.reshape(len(images), -1),
+        "filenames": [f"tiny_{number:06d}.png" for number in range(len(images))],
+    }
+
+
+class _Python2Pickler(pickle._Pickler):  # the one in Python, whose parts can be replaced
+    """Writes what CIFAR's pickles hold: text and bytes as Python 2's strings, arrays under NumPy 1's module name."""
+
+    dispatch = dict(pickle._Pickler.dispatch)
+
+    def save_string(self, value: str | bytes) -> None:
+        encoded = value.encode("latin1") if isinstance(value, str) else value
+        self.write(pickle.BINSTRING + struct.pack("<i", len(encoded)) + encoded)
+        self.memoize(value)
+
+    def save_global(self, value: Any, name: str | None = None) -> None:
+        module = value.__module__.replace("numpy._core", "numpy.core")
+        self.write(pickle.GLOBAL + f"{module}\n{name or value.__qualname__}\n".encode("ascii"))
+        self.memoize(value)
+
+    dispatch[str] = dispatch[bytes] = save_string
+
+
+def python2_pickle(value: object) -> bytes:
+    """Return what Python 2's pickle.dumps(value, protocol=2) gives for dictionaries, lists, strings and arrays."""
+    stream = io.BytesIO()
+    _Python2Pickler(stream, protocol=2).dump(value)
+    return stream.getvalue()
+
+
+def _write_tar(path: Path, folder: str, content: dict[str, Any]) -> None:
+    """Write a .tar.gz with a pickle for each name in `folder`; owner and time are always the same."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        top = tarfile.TarInfo(folder)
+        top.type, top.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(top)
+        for name, value in content.items():
+            data = python2_pickle(value)
+            member = tarfile.TarInfo(f"{folder}/{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    _write(path, gzip.compress(stream.getvalue(), mtime=0))
+
+
+def write_resnet50_weights(root: Path, name: str) -> None:
+    """Write random weights where those of ResNet50_Weights.<name> are looked for; the state dict is torchvision's."""
+    import torch
+    from torchvision.models import ResNet50_Weights, resnet50
+
+    path = root / "weights" / Path(ResNet50_Weights[name].url).name
+    if path.exists():
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = resnet50(weights=None).state_dict()
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    _write(path, stream.getvalue())
+
+
+def _write(path: Path, content: bytes) -> None:
+    if not path.exists():
+        with written_whole(path) as temporary:
+            temporary.write_bytes(content)
+
+
+def write_clothing1m(root: Path, train: int = 128, test: int = 28) -> None:
+    """Write the folder clothing1m/: JPEGs, key lists and labels in the official layout; 3 of 8 noisy labels are wrong.
+
+    As in the original a part of the training images has a clean label too.
+    """
+    folder = root / "clothing1m"
+    true = labels_of(train + 2 * test, 14, 0)
+    keys = [f"images/{number % 10}/{number % 7:02d}/{number * 7919},{number}.jpg" for number in range(len(true))]
+    generator = np.random.default_rng(1)
+    for key, label in zip(keys, true, strict=True):
+        height, width = generator.integers(64, 84, 2)  # and four times as large in the file
+        _write(folder / key, jpeg(pictures(np.array([label]), 14, (3, height, width), len(key) + int(label))[0], 4))
+    shifts = np.where(np.arange(len(true)) % 8 < 3, generator.integers(1, 14, len(true)), 0)
+    noisy = [f"{key} {label}" for key, label in zip(keys, (true + shifts) % 14, strict=True)]
+    clean = [f"{key} {label}" for key, label in zip(keys, true, strict=True)]
+    also_clean = train // 4
+    lists = {
+        "noisy_train_key_list.txt": keys[:train],
+        "clean_train_key_list.txt": keys[:also_clean],
+        "clean_val_key_list.txt": keys[train : train + test],
+        "clean_test_key_list.txt": keys[train + test :],
+        "noisy_label_kv.txt": noisy[:train],
+        "clean_label_kv.txt": clean[:also_clean] + clean[train:],
+    }
+    for name, lines in lists.items():
+        _write(folder / name, "".join(f"{line}\n" for line in lines).encode())
+
+
+def write_image_folder(
+    root: Path, name: str = "own", classes: tuple[str, ...] = ("boot", "coat", "shirt"), train: int = 6, test: int = 3
+) -> None:
+    """Write the folder `name`: so many images a class below train/ and test/, JPEG and PNG in turn, of many sizes."""
+    for seed, (part, size) in enumerate((("train", train), ("test", test))):
+        for label, class_name in enumerate(classes):
+            for number in range(size):
+                shape = (3, 20 + 3 * number, 24 + 2 * number)
+                image = pictures(np.array([label]), len(classes), shape, 100 * seed + number)[0]
+                path = root / name / part / class_name / f"{number:04d}"
+                if number % 2:
+                    _write(path.with_suffix(".png"), _encoded(image, "PNG"))
+                else:
+                    _write(path.with_suffix(".jpg"), jpeg(image))
+
+
+def jpeg(image: Images, enlarged: int = 1) -> bytes:
+    """Return a JPEG file of a C × H × W image, enlarged so many times."""
+    return _encoded(image, "JPEG", enlarged, quality=90)
+
+
+def _encoded(image: Images, file_format: str, enlarged: int = 1, **options: Any) -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    picture = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
+    size = (enlarged * picture.width, enlarged * picture.height)
+    picture.resize(size, Image.Resampling.BICUBIC).save(stream, file_format, **options)
+    return stream.getvalue()

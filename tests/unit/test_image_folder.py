@@ -1,0 +1,177 @@
+"""The user's own image folder: every kind of image, and everything that can be wrong with it in one error."""
+
+import formats
+import numpy as np
+import pytest
+from PIL import Image
+
+from adaptive_smoothing import datasets
+from adaptive_smoothing.datasets import Source, image_folder
+from adaptive_smoothing.errors import UserError
+
+
+def options(**changes):
+    return image_folder.Options(**{"folder": "own", "height": 12, "width": 16, "mode": "colour", **changes})
+
+
+@pytest.fixture
+def root(tmp_path):
+    formats.write_image_folder(tmp_path)
+    return tmp_path
+
+
+def made(root, **changes):
+    return image_folder.make(options(**changes), 0, Source(root))
+
+
+def one(root, image, name="0000.png", **changes):
+    """Return what becomes of an image, H × W (× C), saved as the first of the first class."""
+    (root / "own/train/boot/0000.jpg").unlink(missing_ok=True)
+    image.save(root / "own/train/boot" / name)
+    pixels = made(root, **changes).train_images[0]
+    return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+
+
+def test_labels_come_from_the_folders_in_alphabetical_order(root):
+    arrays = made(root)
+    assert arrays.classes == ("boot", "coat", "shirt")
+    assert arrays.train_labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    assert arrays.test_labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    assert arrays.train_images.shape == (18, 3, 12, 16) and arrays.train_images.dtype == np.uint8
+    assert arrays.test_images.shape == (9, 3, 12, 16)
+    assert made(root, mode="grey").train_images.shape == (18, 1, 12, 16)
+    np.testing.assert_array_equal(arrays.train_clean_labels, arrays.train_labels)
+
+
+def test_it_is_prepared_and_opened(root, files_in):
+    source = {"root": str(root), "mirrors": [], "fetch": False}
+    datasets.prepare("image_folder", options().model_dump(), 0, files_in(root / "prepared"), None, source)
+    prepared = datasets.open_prepared(root / "prepared")
+    np.testing.assert_array_equal(prepared.arrays.train_images, made(root).train_images)
+    assert prepared.arrays.decode is None and prepared.mean.shape == (3,)
+
+
+def test_an_absolute_folder_lies_anywhere(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    arrays = image_folder.make(options(folder=str(root / "own")), 0, Source(elsewhere))
+    np.testing.assert_array_equal(arrays.train_images, made(root).train_images)
+
+
+def test_an_image_of_the_configured_size_keeps_its_pixels(root):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(one(root, Image.fromarray(pixels)), pixels)
+    np.testing.assert_array_equal(one(root, Image.fromarray(pixels[..., 0]), mode="grey"), pixels[..., 0])
+
+
+@pytest.mark.parametrize("size", [(32, 12), (16, 40), (48, 36), (8, 6)])
+def test_the_aspect_is_kept_and_the_centre_taken(root, size):
+    # A disc in the centre stays a disc, and as far from all sides as before.
+    columns, rows = np.meshgrid(np.arange(size[0]) + 0.5 - size[0] / 2, np.arange(size[1]) + 0.5 - size[1] / 2)
+    scale = min(size[0] / 16, size[1] / 12)
+    disc = 255 * (np.hypot(rows, columns) <= 4 * scale)
+    found = one(root, Image.fromarray(disc.astype(np.uint8)), mode="grey").astype(float)
+    assert np.abs(found - found[:, ::-1]).max() <= 2 and np.abs(found - found[::-1]).max() <= 2
+    across, down = found.sum(axis=0) / found.sum(), found.sum(axis=1) / found.sum()
+    spread = [np.sqrt((share * (np.arange(len(share)) - len(share) / 2 + 0.5) ** 2).sum()) for share in (across, down)]
+    assert abs(spread[0] - spread[1]) < 0.1 and 1.7 < spread[0] < 2.4  # a disc of radius 4 has a deviation of 2
+
+
+def test_sixteen_bits_are_rounded_to_eight(root):
+    values = np.linspace(0, 65535, 12 * 16).round().astype(np.uint16).reshape(12, 16)
+    found = one(root, Image.fromarray(values), mode="grey")
+    np.testing.assert_array_equal(found, np.floor(values / 257 + 0.5).astype(np.uint8))
+
+
+def test_palettes_become_their_colours(root):
+    image = Image.new("P", (16, 12), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    assert one(root, image).reshape(-1, 3).tolist() == [[200, 100, 50]] * 192
+    image.info["transparency"] = 1
+    assert (one(root, image) == 255).all(), "a transparent colour of the palette is white"
+
+
+def test_transparent_pixels_become_white(root):
+    image = Image.new("RGBA", (16, 12), (10, 20, 30, 0))
+    image.paste((10, 20, 30, 255), (8, 0, 16, 12))
+    found = one(root, image)
+    assert (found[:, :8] == 255).all() and (found[:, 8:] == [10, 20, 30]).all()
+    assert (one(root, Image.new("LA", (16, 12), (40, 0)), mode="grey") == 255).all()
+
+
+def test_cmyk_jpegs_become_rgb(root):
+    found = one(root, Image.new("CMYK", (16, 12), (0, 255, 255, 0)), "0000.jpg").astype(int)
+    assert (np.abs(found - [255, 0, 0]) <= 3).all()
+
+
+def test_one_bit_images_are_black_and_white(root):
+    assert (one(root, Image.new("1", (16, 12), 1), mode="grey") == 255).all()
+
+
+def test_the_orientation_of_exif_is_applied(root):
+    upright = np.zeros((12, 16), dtype=np.uint8)
+    upright[:6] = 255
+    image = Image.fromarray(upright).rotate(90, expand=True)  # as a camera held sideways stores it
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn clockwise to see it"
+    image.save(root / "own/train/boot/0000.jpg", exif=exif, quality=95)
+    found = made(root, mode="grey").train_images[0, 0]
+    assert found[:4].min() > 240 and found[8:].max() < 15
+
+
+def test_suffixes_may_be_capitals_and_other_files_are_ignored_with_a_line_in_the_log(root, capfd):
+    before = made(root)
+    (root / "own/train/boot/0000.jpg").rename(root / "own/train/boot/0000.JPG")
+    for name in ("train/.DS_Store", "train/boot/Thumbs.db", "test/coat/notes.txt", "train/boot/._0001.png"):
+        (root / "own" / name).write_bytes(b"x")
+    (root / "own/train/.ipynb_checkpoints").mkdir()
+    (root / "own/train/boot/deeper").mkdir()
+    capfd.readouterr()
+    np.testing.assert_array_equal(made(root).train_images, before.train_images)
+    log = capfd.readouterr().out
+    assert log.startswith("ignored, since they are no images of a class: ")
+    assert all(name in log for name in (".DS_Store", "Thumbs.db", "notes.txt", "._0001", ".ipynb", "deeper"))
+
+
+@pytest.mark.parametrize("gone", [("train",), ("test",), ("train", "test")])
+def test_a_missing_part_is_named(root, gone):
+    for part in gone:
+        (root / "own" / part).rename(root / part)
+    with pytest.raises(UserError, match=rf"own lacks {'/ and '.join(gone)}/; it needs train/<class>/… and test/"):
+        made(root)
+
+
+def test_everything_wrong_is_listed_in_one_sentence(root):
+    (root / "own/train/coat/0001.png").write_bytes(b"")
+    whole = (root / "own/test/shirt/0000.jpg").read_bytes()
+    (root / "own/test/shirt/0000.jpg").write_bytes(whole[:-10])
+    png = (root / "own/test/shirt/0001.png").read_bytes()
+    (root / "own/test/shirt/0001.png").write_bytes(png[: len(png) // 2])
+    (root / "own/train/hat").mkdir()
+    (root / "own/test/boot").rename(root / "own/test/boots")
+    with pytest.raises(UserError) as raised:
+        made(root)
+    text = str(raised.value)
+    assert text.startswith(f"dataset image_folder: {root}/own has 1 classes without images (train/hat); ")
+    assert "2 classes in train/ only (boot, hat); 1 classes in test/ only (boots); 3 unreadable images (" in text
+    assert "train/coat/0001.png: not a JPEG or PNG file, test/shirt/0000.jpg: image file is truncated" in text
+    assert "test/shirt/0001.png: " in text
+    assert "\n" not in text
+
+
+def test_an_empty_class_of_the_test_part_is_named(root):
+    for path in (root / "own/test/coat").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"own has 1 classes without images \(test/coat\)$"):
+        made(root)
+
+
+def test_one_class_is_too_few(tmp_path):
+    formats.write_image_folder(tmp_path, classes=("boot",))
+    with pytest.raises(UserError, match=r"own has 1 classes in train/ where at least 2 are needed$"):
+        made(tmp_path)
+
+
+def test_the_folder_is_only_read(root):
+    before = sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*"))
+    made(root)
+    assert sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*")) == before
