@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cases import prepared_digits
 from torch import nn
 
 from adaptive_smoothing import paths
@@ -37,3 +38,9 @@ def batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
 def files_in() -> Callable[[Path], dict[str, str]]:
     """Return a function that names a prepared dataset's files in a folder."""
     return lambda folder: {name: str(folder / name) for name in paths.DATASET_FILES}
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with prepared digits and a file of noisy labels."""
+    return prepared_digits(tmp_path_factory.mktemp("digits"))

@@ -1,11 +1,13 @@
 """Batches: order and augmentation as functions of (seed, epoch), against torchvision's own transforms."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torchvision.transforms import functional as reference
 
-from adaptive_smoothing import batches
+from adaptive_smoothing import batches, datasets
 
 MEAN, STD = np.array([0.5, 0.4, 0.3], dtype=np.float32), np.array([0.2, 0.3, 0.4], dtype=np.float32)
 
@@ -79,3 +81,40 @@ def test_augmentation_is_the_examples_own_whatever_the_batch_size(source):
         order = torch.cat([indices for _, indices in parts])
         by_index.append(torch.cat([part for part, _ in parts])[order.argsort()])
     assert torch.equal(*by_index)
+
+
+def test_chosen_rows_are_those_images_in_that_order(source, images):
+    rows = np.array([30, 2, 7])
+    chosen = batches.ImageBatches(images, MEAN, STD, torch.device("cpu"), rows=rows)
+    assert len(chosen) == 3
+    assert torch.equal(torch.cat(list(chosen.in_order(2))), torch.cat(list(source.in_order()))[rows])
+    found, order = epoch(chosen, [])
+    assert torch.equal(found[order.argsort()], torch.cat(list(chosen.in_order())))
+
+
+def test_on_the_cpu_a_dataset_stays_the_memory_mapped_file(tmp_path, files_in):
+    """Two jobs on one machine share its pages: nothing of the mapping is the process's own, whatever was read."""
+    files = files_in(tmp_path / "digits")
+    datasets.prepare("digits", {"test_size": 400}, 0, files, None, {"root": "", "mirrors": [], "fetch": False})
+    prepared = datasets.open_prepared(tmp_path / "digits")
+    rows = np.arange(0, 1000, 2)
+    opened = batches.opened(prepared, "train", rows, torch.device("cpu"), False, 0, "")
+    for images, _ in opened.shuffled(50, ["crop", "flip"], 0, 0):
+        images += 1  # as a network in place would
+    kilobytes = mapped(files["train_images.npy"])
+    assert opened.images.data_ptr() == prepared.arrays.train_images.ctypes.data
+    assert kilobytes["Rss"] > 40 and kilobytes["Private_Dirty"] == 0 and kilobytes["Anonymous"] == 0
+
+
+def mapped(file):
+    """Return what Linux says of this process's mapping of a file, in kB."""
+    if not Path("/proc/self/smaps").exists():
+        pytest.skip("needs Linux's /proc/self/smaps")
+    found, inside = {}, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split()[0]:
+            inside = line.endswith(str(Path(file).resolve()))
+        elif inside:
+            name, value = line.split(":")
+            found[name] = found.get(name, 0) + int(value.split()[0]) if value.split()[0].isdigit() else 0
+    return found

@@ -1,6 +1,5 @@
 """A run that was killed any number of times ends in the same bytes of metrics as one that ran through."""
 
-import copy
 import json
 import os
 import signal
@@ -12,47 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from cases import arguments, specification
 
 from adaptive_smoothing import checkpoint as module
-from adaptive_smoothing import datasets, labels, plan, records, registry, training
+from adaptive_smoothing import records, registry, training
 from adaptive_smoothing.checkpoint import Checkpoint, Stopped
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A prepared dataset of 197 training digits and a file of noisy labels."""
-    from adaptive_smoothing import paths
-
-    folder = tmp_path_factory.mktemp("data")
-    files = {name: str(folder / "digits" / name) for name in paths.DATASET_FILES}
-    datasets.prepare("digits", {"test_size": 1600}, 0, files, "")
-    labels.corrupt(str(folder / "digits"), {"kind": "symmetric", "rate": 0.4}, 0, 0, 20, str(folder / "labels.parquet"))
-    return folder
-
-
-def specification(method, **changes):
-    """Return a run of the small scale cut to three epochs of four steps."""
-    small = plan.Plan("small", ROOT / "config")
-    run = next(run for run in small.runs.values() if run.method == method)
-    cut = {"epochs": 3, "evaluate_every": 1, "posterior_samples": 2, "seed": 1, "augment": ["crop", "flip"]}
-    return copy.deepcopy({**run.specification, **cut, **changes})
-
-
-def arguments(data, folder, spec, code="code"):
-    return {
-        "specification": spec,
-        "run": "run",
-        "scale": "scale",
-        "dataset": str(data / "digits"),
-        "labels": str(data / "labels.parquet"),
-        "metrics": str(folder / "metrics.parquet"),
-        "posterior": str(folder / "posterior.pt"),
-        "code": {"training": code},
-        "threads": 1,
-        "checkpoint_minutes": 1000,
-    }
 
 
 def found(folder):
@@ -75,19 +38,19 @@ def stop_at(monkeypatch, steps):
 
 
 @pytest.mark.parametrize("method", registry.names("method"))
-def test_stopped_twice_or_never_the_metrics_are_the_same(data, tmp_path, monkeypatch, method):
+def test_stopped_twice_or_never_the_metrics_are_the_same(digits, tmp_path, monkeypatch, method):
     spec = specification(method)
     (tmp_path / "straight").mkdir()
     (tmp_path / "stopped").mkdir()
-    training.train(**arguments(data, tmp_path / "straight", spec))
+    training.train(**arguments(digits, tmp_path / "straight", spec))
     for steps in (4, 2):  # after the last step of the first epoch, and in the middle of the second
         with monkeypatch.context() as patched:
             stop_at(patched, steps)
             with pytest.raises(Stopped, match="told to stop; saved in"):
-                training.train(**arguments(data, tmp_path / "stopped", spec))
+                training.train(**arguments(digits, tmp_path / "stopped", spec))
         assert not (tmp_path / "stopped/metrics.parquet").exists()
         torch.manual_seed(99)  # whatever the process did meanwhile
-    training.train(**arguments(data, tmp_path / "stopped", spec))
+    training.train(**arguments(digits, tmp_path / "stopped", spec))
     (straight, none), (stopped, two) = found(tmp_path / "straight"), found(tmp_path / "stopped")
     assert (none, two) == (0, 2)
     pd.testing.assert_frame_equal(straight, stopped, check_exact=True)
@@ -104,15 +67,15 @@ def test_stopped_twice_or_never_the_metrics_are_the_same(data, tmp_path, monkeyp
         ({"damage": True}, "damaged"),
     ],
 )
-def test_a_checkpoint_that_cannot_serve_is_discarded_with_a_line(data, tmp_path, monkeypatch, capsys, change, reason):
+def test_a_checkpoint_that_cannot_serve_is_discarded_with_a_line(digits, tmp_path, monkeypatch, capsys, change, reason):
     spec = specification("ls")
     with monkeypatch.context() as patched, pytest.raises(Stopped):
         stop_at(patched, 3)
-        training.train(**arguments(data, tmp_path, spec))
+        training.train(**arguments(digits, tmp_path, spec))
     file = tmp_path / "checkpoint.pt"
     if "damage" in change:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    training.train(**arguments(data, tmp_path, {**spec, **change.get("spec", {})}, change.get("code", "code")))
+    training.train(**arguments(digits, tmp_path, {**spec, **change.get("spec", {})}, change.get("code", "code")))
     assert f"checkpoint {file} is {reason}" in capsys.readouterr().out
     assert found(tmp_path)[1] == 0
     assert not file.exists()
@@ -132,10 +95,10 @@ def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(tmp_path, 
     assert Checkpoint(tmp_path / "checkpoint.pt", {"code": "a"}, 0).restore() == {"step": 1}
 
 
-def attempt(data, folder):
+def attempt(digits, folder):
     """Start a training of its own process, which saves after every step."""
     spec = specification("ivon", epochs=60)
-    given = {**arguments(data, folder, spec), "checkpoint_minutes": 0}
+    given = {**arguments(digits, folder, spec), "checkpoint_minutes": 0}
     code = "import json, sys; from adaptive_smoothing import training; training.train(**json.loads(sys.argv[1]))"
     with (folder / "log").open("a") as log:
         return subprocess.Popen([sys.executable, "-c", code, json.dumps(given)], stdout=log, stderr=log)
@@ -143,13 +106,13 @@ def attempt(data, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR2])
-def test_a_real_signal_at_any_moment_loses_nothing(data, tmp_path, number):
+def test_a_real_signal_at_any_moment_loses_nothing(digits, tmp_path, number):
     """SIGKILL hits whatever is going on, the writing of a checkpoint included: here one is always being written."""
     (tmp_path / "straight").mkdir()
     (tmp_path / "killed").mkdir()
-    straight = attempt(data, tmp_path / "straight")
+    straight = attempt(digits, tmp_path / "straight")
     for wait in (0.05, 0.3, 0.15):
-        process = attempt(data, tmp_path / "killed")
+        process = attempt(digits, tmp_path / "killed")
         deadline = time.monotonic() + 60
         begun = (tmp_path / "killed/checkpoint.pt").stat().st_mtime if wait != 0.05 else 0
         while not ((file := tmp_path / "killed/checkpoint.pt").exists() and file.stat().st_mtime > begun):
@@ -158,7 +121,7 @@ def test_a_real_signal_at_any_moment_loses_nothing(data, tmp_path, number):
         time.sleep(wait)
         process.send_signal(number)
         assert process.wait(timeout=60) != 0
-    assert attempt(data, tmp_path / "killed").wait(timeout=120) == 0, (tmp_path / "killed/log").read_text()
+    assert attempt(digits, tmp_path / "killed").wait(timeout=120) == 0, (tmp_path / "killed/log").read_text()
     assert straight.wait(timeout=120) == 0
     (straight_metrics, _), (killed_metrics, restarts) = found(tmp_path / "straight"), found(tmp_path / "killed")
     assert restarts == 3

@@ -50,3 +50,4 @@ def test_cosine_schedule_warms_up_and_ends_near_zero():
     assert rates[50 + 975] == pytest.approx(0.1)
     assert 0 < rates[-1] < 1e-6
     assert learning_rate(CosineSchedule(kind="cosine", warmup_epochs=0), 0.2, 0, 10, 200) == 0.2
+    assert learning_rate(CosineSchedule(kind="cosine", warmup_epochs=0.05), 0.2, 0, 10, 200) == 0.2  # under one step

@@ -12,6 +12,8 @@ from adaptive_smoothing import datasets, records
 from adaptive_smoothing.errors import UserError
 from adaptive_smoothing.files import written_whole
 
+NOWHERE = {"root": "", "mirrors": [], "fetch": False}  # where digits, which scikit-learn holds, come from
+
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "a.txt"
@@ -76,7 +78,7 @@ def test_a_hyperparameter_may_not_hide_a_column():
 
 def test_damaged_arrays_are_named(tmp_path, files_in):
     files = files_in(tmp_path)
-    datasets.prepare("digits", {"test_size": 400}, 0, files, "")
+    datasets.prepare("digits", {"test_size": 400}, 0, files, None, NOWHERE)
     whole = (tmp_path / "train_images.npy").read_bytes()
     (tmp_path / "train_images.npy").write_bytes(whole[:500])
     with pytest.raises(UserError, match="the prepared dataset is damaged"):
@@ -84,7 +86,7 @@ def test_damaged_arrays_are_named(tmp_path, files_in):
 
 
 def test_prepared_arrays_are_memory_mapped(tmp_path, files_in):
-    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), "")
+    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), None, NOWHERE)
     assert isinstance(datasets.open_prepared(tmp_path).arrays.train_images, np.memmap)
 
 

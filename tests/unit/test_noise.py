@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from adaptive_smoothing import datasets, labels, noise, records
 from adaptive_smoothing.errors import UserError
 
+NOWHERE = {"root": "", "mirrors": [], "fetch": False}  # where digits, which scikit-learn holds, come from
+
 
 def test_symmetric_matrix():
     matrix = noise.matrix({"kind": "symmetric", "rate": 0.3}, 4)
@@ -93,7 +95,7 @@ def test_rate_0_is_the_identity(classes, seed, clean):
 
 
 def test_label_file_has_every_example_the_realised_rate_and_the_matrix(tmp_path, files_in):
-    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path / "digits"), str(tmp_path))
+    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path / "digits"), None, NOWHERE)
     output = tmp_path / "labels.parquet"
     labels.corrupt(str(tmp_path / "digits"), {"kind": "symmetric", "rate": 0.2}, 0, 0, 100, str(output))
     frame, metadata = records.read_frame(output)

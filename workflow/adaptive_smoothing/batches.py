@@ -1,6 +1,9 @@
 """Images on the device: batches, their order and their augmentation, all functions of (seed, epoch)."""
 
+import importlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -8,12 +11,58 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from adaptive_smoothing.datasets import Prepared
+
 PADDING = 4  # pixels around an image before a crop (I)
 EVALUATION_BATCH = 1000
 
 
+class Batches(Protocol):
+    """Images of one part of a dataset, handed out as normalised float batches (B × C × H × W) on the device."""
+
+    def __len__(self) -> int: ...
+
+    def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
+        """Yield all images in dataset order, without augmentation."""
+        ...
+
+    def shuffled(
+        self, batch_size: int, augment: Sequence[str], seed: int, epoch: int, skipped: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images, indices) of one epoch in an order, and with an augmentation, that (seed, epoch) determine."""
+        ...
+
+
+def opened(
+    prepared: Prepared,
+    part: str,
+    rows: NDArray[np.int64] | None,
+    device: torch.device,
+    channels_last: bool,
+    workers: int,
+    root: str,
+) -> Batches:
+    """Return the images of `part` ('train' or 'test') in `rows` (None: all).
+
+    Images that stay on disk are decoded by so many `workers` from below the folder `root`.
+    """
+    images = prepared.arrays.train_images if part == "train" else prepared.arrays.test_images
+    if (decode := prepared.arrays.decode) is None:
+        return ImageBatches(images, prepared.mean, prepared.std, device, channels_last, rows)
+    # By name, so that only a run on such a dataset depends on this code.
+    on_disk = importlib.import_module("adaptive_smoothing.file_batches")
+    paths = images if rows is None else images[rows]
+    batches: Batches = on_disk.FileBatches(
+        paths, Path(root), decode, prepared.mean, prepared.std, device, channels_last, workers
+    )
+    return batches
+
+
 class ImageBatches:
-    """The images of one part of a dataset, uint8 on the device, handed out as normalised float batches."""
+    """The images of one part of a dataset, uint8: on a GPU a copy, on the CPU the memory-mapped file itself.
+
+    So two jobs on one machine share the pages of their dataset.
+    """
 
     def __init__(
         self,
@@ -22,15 +71,19 @@ class ImageBatches:
         std: NDArray[np.float32],
         device: torch.device,
         channels_last: bool = False,
+        rows: NDArray[np.int64] | None = None,
     ) -> None:
-        """Copy N × C × H × W images to the device; `mean` and `std` are per channel, of values in 0–1."""
+        """Take `rows` (None: all) of N × C × H × W images; `mean` and `std` are per channel, of values in 0–1."""
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.images = torch.from_numpy(np.array(images)).to(device)
+        chosen = torch.arange(len(images)) if rows is None else torch.from_numpy(rows)
+        mapped = torch.from_numpy(images)
+        self.images = mapped if device.type == "cpu" else mapped[chosen].to(device)
+        self.rows = chosen if device.type == "cpu" else torch.arange(len(chosen), device=device)
         self.mean = torch.from_numpy(mean).to(device).view(1, -1, 1, 1)
         self.std = torch.from_numpy(std).to(device).view(1, -1, 1, 1)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows)
 
     def normalised(self, images: Tensor) -> Tensor:
         """Return uint8 images as floats with the dataset's mean 0 and standard deviation 1 per channel."""
@@ -39,8 +92,8 @@ class ImageBatches:
 
     def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
         """Yield all images in dataset order, without augmentation."""
-        for images in self.images.split(batch_size):
-            yield self.normalised(images)
+        for rows in self.rows.split(batch_size):
+            yield self.normalised(self.images[rows])
 
     def shuffled(
         self, batch_size: int, augment: Sequence[str], seed: int, epoch: int, skipped: int = 0
@@ -53,7 +106,7 @@ class ImageBatches:
         order = torch.randperm(len(self), generator=generator)
         draws = _Draws(len(self), generator, self.images.device)
         for indices in order.to(self.images.device).split(batch_size)[skipped:]:
-            images = self.images[indices]
+            images = self.images[self.rows[indices]]
             if "crop" in augment:
                 images = cropped(images, draws.offsets[indices])
             if "flip" in augment:

@@ -32,11 +32,15 @@ class Stopped(UserError):
 class Checkpoint:
     """One run's checkpoint file."""
 
-    def __init__(self, path: Path, identity: dict[str, str], minutes: float) -> None:
-        """Keep the state in `path`, for a run of this identity, every so many minutes and when told to stop."""
+    def __init__(self, path: Path, identity: dict[str, str], minutes: float, epochs: int = 0) -> None:
+        """Keep the state in `path`, for a run of this identity, when told to stop and every so many minutes or epochs.
+
+        Zero epochs: by minutes alone.
+        """
         self.path = path
         self.identity = identity
         self.seconds = 60 * minutes
+        self.epochs = epochs
         self.saved = time.monotonic()
         self.told_to_stop = False
 
@@ -63,6 +67,11 @@ class Checkpoint:
             self._save(state())
             raise Stopped(f"told to stop; saved in {self.path}, from where the run goes on when started again")
         if time.monotonic() - self.saved >= self.seconds:
+            self._save(state())
+
+    def after_epoch(self, epoch: int, state: Callable[[], State]) -> None:
+        """Save if so many epochs were trained."""
+        if self.epochs and epoch % self.epochs == 0:
             self._save(state())
 
     def remove(self) -> None:

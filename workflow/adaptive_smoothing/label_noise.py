@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
-from adaptive_smoothing import datasets, provenance, records
-from adaptive_smoothing.batches import ImageBatches
-from adaptive_smoothing.training import be_deterministic, build_model, load_posterior
+from adaptive_smoothing import batches as image_batches
+from adaptive_smoothing import datasets, provenance, records, speed
+from adaptive_smoothing.training import build_model, load_posterior
 
 Weights = dict[str, Tensor]
 Batches = Callable[[], Iterator[Tensor]]
@@ -94,24 +94,26 @@ def measure(
     samples: int,
     code: dict[str, str],
     threads: int,
+    device: str = "auto",
+    data_root: str = "",
 ) -> None:
     """Write label_noise.parquet for a trained run: a row a training example (validation left out).
 
     For a method without a posterior the noise columns are null; `soft_label` holds the label vector that the method
     aims at for the example's label, where it has one.
     """
-    be_deterministic(threads)
+    chosen = speed.chosen_device(device)
+    speed.be_deterministic(chosen, threads)
     prepared = datasets.open_prepared(dataset)
     frame, _ = records.read_frame(labels)
     frame = frame[frame["split"] == "train"]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = np.asarray(prepared.arrays.train_images)[frame["index"].to_numpy()]
-    images = ImageBatches(chosen, prepared.mean, prepared.std, device)
+    rows = frame["index"].to_numpy()
+    images = image_batches.opened(prepared, "train", rows, chosen, False, threads - 1, data_root)
     state = load_posterior(posterior)
-    model = build_model(specification, prepared).to(device).eval()
+    model = build_model(specification, prepared).to(chosen).eval()
     model.load_state_dict(state["model"])
     columns: dict[str, Any] = {"index": frame["index"].to_numpy(), "label": frame["noisy"].to_numpy()}
-    columns |= _noise_columns(model, state["std"], images, samples, specification["seed"])
+    columns |= _noise_columns(model, state["std"], images.in_order, chosen, samples, specification["seed"])
     if state["soft_labels"] is not None:
         columns["soft_label"] = _rows(state["soft_labels"]["soft_labels"][torch.from_numpy(columns["label"].copy())])
     absent = [None] * len(frame)
@@ -123,16 +125,16 @@ def measure(
 
 
 def _noise_columns(
-    model: nn.Module, std: Weights | None, images: ImageBatches, samples: int, seed: int
+    model: nn.Module, std: Weights | None, batches: Batches, device: torch.device, samples: int, seed: int
 ) -> dict[str, Any]:
     if std is None:
         with torch.no_grad():
-            probabilities = torch.cat([model(batch).softmax(dim=1) for batch in images.in_order()])
+            probabilities = torch.cat([model(batch).softmax(dim=1) for batch in batches()])
         return {"probabilities": _rows(probabilities)}
     mean = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    scales = {name: value.to(images.images.device) for name, value in std.items()}
+    scales = {name: value.to(device) for name, value in std.items()}
     generator = torch.Generator().manual_seed(seed)
-    noise = of_posterior(model, mean, scales, images.in_order, samples, generator)
+    noise = of_posterior(model, mean, scales, batches, samples, generator)
     return {
         "probabilities": _rows(noise.probabilities),
         "probabilities_mc": _rows(noise.probabilities_mc),

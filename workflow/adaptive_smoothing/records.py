@@ -31,6 +31,7 @@ RUN_COLUMNS = {
 }
 EPOCH_COLUMNS = {
     "epoch": pa.int64(),
+    "diverged": pa.bool_(),
     "train_loss": pa.float64(),
     "train_accuracy_noisy": pa.float64(),
     "train_accuracy_clean": pa.float64(),

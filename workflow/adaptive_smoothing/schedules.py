@@ -15,6 +15,6 @@ def learning_rate(
         return float(initial * schedule.factor**passed)
     warm_up = schedule.warmup_epochs * steps_per_epoch
     if step < warm_up:
-        return initial * (step + 1) / warm_up
+        return initial * min(1.0, (step + 1) / warm_up)  # a warm-up may be shorter than a step
     progress = (step - warm_up) / max(1.0, epochs * steps_per_epoch - warm_up)
     return initial * 0.5 * (1.0 + math.cos(math.pi * progress))

@@ -6,7 +6,7 @@ metrics, timings aside.
 
 import hashlib
 import json
-import os
+import math
 import resource
 import time
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from adaptive_smoothing import datasets, evaluation, provenance, records, registry
-from adaptive_smoothing.batches import ImageBatches
+from adaptive_smoothing import batches, datasets, evaluation, progress, provenance, records, registry, speed
+from adaptive_smoothing.batches import Batches
 from adaptive_smoothing.checkpoint import Checkpoint, State, generators, set_generators
 from adaptive_smoothing.errors import UserError
 from adaptive_smoothing.files import written_whole
@@ -38,17 +39,21 @@ def train(
     code: dict[str, str],
     threads: int,
     checkpoint_minutes: float,
+    checkpoint_epochs: int = 0,
+    device: str = "auto",
+    data_root: str = "data/raw",
+    fetch: bool = False,
 ) -> None:
     """Train one run and write its metrics (and posterior).
 
     Args: `specification` as made by plan.py; `dataset` the prepared folder; `labels` the noisy labels' file;
     `metrics` and `posterior` the files to write; `code` module → digest; `threads` CPU threads to use;
-    `checkpoint_minutes` how often the state is saved. Raises Stopped after SIGTERM or SIGUSR2, the state saved.
+    `checkpoint_minutes`, `checkpoint_epochs` how often the state is saved (0 epochs: by minutes alone); `device`
+    'auto', 'cpu' or 'cuda'; `data_root` the folder of images that stay on disk and of pretrained weights, which may
+    be fetched into it if `fetch`. Raises Stopped after SIGTERM or SIGUSR2, the state saved.
     """
-    be_deterministic(threads)
-    trainer = Trainer(specification, dataset, labels)
-    print(f"run {run}\nspecification {specification}\n{provenance.versions()}", flush=True)
-    print(f"device {trainer.device_name}, {threads} threads, {trainer.parameter_count:,} parameters", flush=True)
+    trainer = Trainer(specification, dataset, labels, threads, device, data_root, fetch)
+    print(progress.head(run, specification, trainer.device_name, threads, trainer.parameter_count), flush=True)
     checkpoint = Checkpoint(
         Path(metrics).with_name("checkpoint.pt"),
         {
@@ -57,6 +62,7 @@ def train(
             "labels": trainer.labels_sha256,
         },
         checkpoint_minutes,
+        checkpoint_epochs,
     )
     if (state := checkpoint.restore()) is not None:
         trainer.load_state_dict(state)
@@ -80,14 +86,6 @@ def train(
     checkpoint.remove()
 
 
-def be_deterministic(threads: int) -> None:
-    """Use so many CPU threads and, on a GPU, kernels that give the same bytes every time."""
-    torch.set_num_threads(threads)
-    if torch.cuda.is_available():  # the CPU kernels used here always do, and the call imports torch's compiler (2 s)
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-
-
 def describe(specification: dict[str, Any], run: str, scale: str) -> Row:
     """Return the columns that say which run a row belongs to."""
     noise = {f"noise_{key}": value for key, value in specification["noise"].items() if key != "key"}
@@ -109,62 +107,94 @@ def build_model(specification: dict[str, Any], prepared: datasets.Prepared) -> n
     """Return the specification's network for the prepared dataset, initialised from torch's global generator."""
     wanted = specification["model"]
     module = registry.load("model", wanted["name"])
-    channels, *size = prepared.arrays.train_images.shape[1:]
+    channels, height, width = prepared.arrays.image_shape
     model: nn.Module = module.build(
-        module.Options(**wanted["options"]), channels, tuple(size), len(prepared.arrays.classes)
+        module.Options(**wanted["options"]), channels, (height, width), len(prepared.arrays.classes)
     )
     return model
+
+
+def load_pretrained(network: nn.Module, specification: dict[str, Any], root: Path, fetch: bool) -> None:
+    """Load pretrained weights where the model's options name some, and log which."""
+    wanted = specification["model"]
+    module = registry.load("model", wanted["name"])
+    if (load := getattr(module, "load_pretrained", None)) is not None:
+        published = specification["dataset"]["variant"] is None
+        if (what := load(network, module.Options(**wanted["options"]), root, published, fetch)) is not None:
+            print(f"pretrained weights: {what}", flush=True)
 
 
 class Trainer:
     """Data, model and method of one run."""
 
-    def __init__(self, specification: dict[str, Any], dataset: str, labels: str) -> None:
+    def __init__(
+        self,
+        specification: dict[str, Any],
+        dataset: str,
+        labels: str,
+        threads: int = 1,
+        device: str = "auto",
+        data_root: str = "",
+        fetch: bool = False,
+    ) -> None:
         """Open the data and make model and method; the training seed determines the initial weights."""
         self.started, self.seconds_before = time.perf_counter(), 0.0
         self.specification = specification
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = speed.chosen_device(device)
+        speed.be_deterministic(self.device, threads, specification["speed"]["tf32"])
         prepared = datasets.open_prepared(dataset)
-        self._load(prepared, labels)
+        # The training process itself is one of the threads.
+        self._load(prepared, labels, workers=threads - 1, data_root=data_root)
         torch.manual_seed(specification["seed"])
-        memory = torch.channels_last if specification["channels_last"] else torch.contiguous_format
-        self.model = build_model(specification, prepared).to(self.device).to(memory_format=memory)
+        network = build_model(specification, prepared)
+        load_pretrained(network, specification, Path(data_root), fetch)
+        self.model = speed.applied(network, specification["speed"], self.device)
         module = registry.load("method", specification["method"])
         self.hyperparameters = module.Hyperparameters(**specification["hyperparameters"])
         context = Context(train_size=len(self.train), classes=len(prepared.arrays.classes))
         self.method: Method = module.Training(self.model, self.hyperparameters, context)
         self.steps_per_epoch = -(-len(self.train) // specification["batch_size"])
         self.epoch, self.steps_done, self.restarts = 0, 0, 0
+        self.rate = math.nan  # of the last step
         self.loss_sum = torch.zeros((), device=self.device)
         self.rows: list[Row] = []
 
-    def _load(self, prepared: datasets.Prepared, labels: str) -> None:
+    def _load(self, prepared: datasets.Prepared, labels: str, workers: int, data_root: str) -> None:
         frame, _ = records.read_frame(labels)
-        arrays = prepared.arrays
-        channels_last = self.specification["channels_last"]
-        if len(frame) != len(arrays.train_images):
-            raise UserError(f"{labels}: has {len(frame)} labels for {len(arrays.train_images)} training images")
+        arrays, layout = prepared.arrays, self.specification["speed"]["channels_last"]
+        if len(frame) != len(arrays.train_labels):
+            raise UserError(f"{labels}: has {len(frame)} labels for {len(arrays.train_labels)} training images")
 
-        def part(split: str) -> ImageBatches:
-            chosen = np.asarray(arrays.train_images)[(frame["split"] == split).to_numpy()]
-            return ImageBatches(chosen, prepared.mean, prepared.std, self.device, channels_last)
+        def opened(part: str, rows: NDArray[np.int64] | None) -> Batches:
+            return batches.opened(prepared, part, rows, self.device, layout, workers, data_root)
 
         def on_device(values: Any) -> Tensor:
             return torch.from_numpy(np.array(values, dtype=np.int64)).to(self.device)
 
-        training = frame[frame["split"] == "train"]
-        self.train, self.validation = part("train"), part("validation")
-        self.test = ImageBatches(arrays.test_images, prepared.mean, prepared.std, self.device, channels_last)
-        self.noisy = on_device(training["noisy"])
-        self.labels_sha256 = hashlib.sha256(training["noisy"].to_numpy().tobytes()).hexdigest()
-        self.clean = on_device(training["clean"].fillna(datasets.UNKNOWN))
-        self.validation_labels = on_device(frame.loc[frame["split"] == "validation", "noisy"])
+        split = frame["split"].to_numpy()
+        training, held_out = (np.flatnonzero(split == part) for part in ("train", "validation"))
+        noisy, clean = frame["noisy"].to_numpy(), frame["clean"].fillna(datasets.UNKNOWN).to_numpy()
+        shown = training[self._shown(len(training))]
+        self.train, self.shown, self.validation = (opened("train", rows) for rows in (training, shown, held_out))
+        self.test = opened("test", None)
+        self.noisy = on_device(noisy[training])
+        self.labels_sha256 = hashlib.sha256(noisy[training].tobytes()).hexdigest()
+        self.shown_noisy, self.shown_clean = on_device(noisy[shown]), on_device(clean[shown])
+        self.validation_labels = on_device(noisy[held_out])
         self.test_labels = on_device(arrays.test_labels)
+
+    def _shown(self, size: int) -> NDArray[np.int64]:
+        """Return which of `size` training examples training accuracies are measured on: all, or the same few always."""
+        wanted = self.specification["train_evaluation"]
+        if wanted is None or wanted >= size:
+            return np.arange(size)
+        order = np.random.default_rng([self.specification["dataset"]["data_seed"], size]).permutation(size)
+        return np.sort(order[:wanted])
 
     @property
     def device_name(self) -> str:
         """Return the device's name as it is recorded."""
-        return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+        return speed.name_of(self.device)
 
     @property
     def parameter_count(self) -> int:
@@ -172,36 +202,46 @@ class Trainer:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def train_all(self, checkpoint: Checkpoint) -> list[Row]:
-        """Train what is left of all epochs; return a row of measures for each evaluated one (always the last)."""
+        """Train what is left of all epochs; return a row of measures for each evaluated one (always the last).
+
+        A run that diverges ends there, with a last row that says so: nothing comes after a loss that is not finite.
+        """
         total = self.specification["epochs"]
-        while self.epoch < total:
+        clock = progress.Clock(total, self.epoch, self.steps_done / self.steps_per_epoch)
+        while self.epoch < total and not self.diverged:
             began, left = time.perf_counter(), self.steps_per_epoch - self.steps_done
             loss = self._train_epoch(checkpoint)
-            speed = left * self.specification["batch_size"] / (time.perf_counter() - began)
-            last = self.epoch == total
-            if last or self.epoch % self.specification["evaluate_every"] == 0:
-                row = {"epoch": self.epoch, "train_loss": loss, **self._evaluate(last)}
-                print(
-                    f"epoch {self.epoch}/{total} loss {loss:.4f} test {row['test_accuracy']:.4f} "
-                    f"train noisy {row['train_accuracy_noisy']:.4f} {speed:.0f} images/s",
-                    flush=True,
-                )
+            images_per_second = left * self.specification["batch_size"] / (time.perf_counter() - began)
+            row = None
+            if not math.isfinite(loss):
+                row = {"epoch": self.epoch, "train_loss": loss, "diverged": True}
+            elif self.epoch == total or self.epoch % self.specification["evaluate_every"] == 0:
+                row = {"epoch": self.epoch, "train_loss": loss, "diverged": False}
+                row |= self._evaluate(last=self.epoch == total)
+            if row is not None:
                 self.rows.append(row)
+            print(clock.line(self.epoch, loss, self.rate, images_per_second, row or {}), flush=True)
+            checkpoint.after_epoch(self.epoch, self.state_dict)
         return self.rows
+
+    @property
+    def diverged(self) -> bool:
+        """Return whether the last row says that the loss was no longer finite."""
+        return bool(self.rows) and self.rows[-1]["diverged"]
 
     def _train_epoch(self, checkpoint: Checkpoint) -> float:
         """Train what is left of the current epoch; return the mean loss over all its examples."""
         spec = self.specification
         self.model.train()
-        batches = self.train.shuffled(
+        shuffled = self.train.shuffled(
             spec["batch_size"], spec["augment"], spec["seed"], self.epoch, skipped=self.steps_done
         )
-        for images, indices in batches:
+        for images, indices in shuffled:
             number = self.epoch * self.steps_per_epoch + self.steps_done
-            rate = learning_rate(
+            self.rate = learning_rate(
                 self.hyperparameters.schedule, self.hyperparameters.lr, number, self.steps_per_epoch, spec["epochs"]
             )
-            self.method.set_learning_rate(rate)
+            self.method.set_learning_rate(self.rate)
             self.loss_sum += self.method.step(images, self.noisy[indices], indices) * len(indices)
             self.steps_done += 1
             checkpoint.after_step(self.state_dict)
@@ -241,12 +281,13 @@ class Trainer:
 
     def _evaluate(self, last: bool) -> Row:
         with self.method.evaluation_ready(self.train.in_order):
-            train = evaluation.log_probabilities(self.model, self.train.in_order)
-            known = self.clean != datasets.UNKNOWN
+            train = evaluation.log_probabilities(self.model, self.shown.in_order)
+            clean = self.shown_clean
+            known = clean != datasets.UNKNOWN
             test = evaluation.measures(evaluation.log_probabilities(self.model, self.test.in_order), self.test_labels)
             row: Row = {
-                "train_accuracy_noisy": evaluation.accuracy(train, self.noisy),
-                "train_accuracy_clean": evaluation.accuracy(train[known], self.clean[known]) if known.any() else None,
+                "train_accuracy_noisy": evaluation.accuracy(train, self.shown_noisy),
+                "train_accuracy_clean": evaluation.accuracy(train[known], clean[known]) if known.any() else None,
                 "test_accuracy": test.accuracy,
                 "test_nll": test.nll,
                 "test_ece": test.ece,

@@ -1,0 +1,94 @@
+"""The one loop: what its log says, what a diverged run leaves, what training accuracies are measured on."""
+
+import math
+import re
+
+import pytest
+import torch
+from cases import arguments, specification
+
+from adaptive_smoothing import progress, records, registry, training
+from adaptive_smoothing.checkpoint import Checkpoint
+from adaptive_smoothing.errors import UserError
+
+
+def test_the_log_opens_with_what_is_trained_and_has_a_line_an_epoch(digits, tmp_path, capsys):
+    spec = specification("ivon", evaluate_every=2)
+    training.train(**arguments(digits, tmp_path, spec))
+    lines = capsys.readouterr().out.splitlines()
+    head, epochs = "\n".join(lines[:-3]), lines[-3:]
+    assert re.search(r"^run run\ndevice cpu, 1 threads, 15,418 parameters\nversions torch \d", head)
+    assert "seeds data 0, noise 0, training 1" in head
+    assert all(f"  {key}: " in head for key in spec)
+    for number, line in enumerate(epochs, 1):
+        assert re.match(rf"epoch {number}/3  loss \d+\.\d+  .*lr \S+  \d+ images/s  ETA \d\d:\d\d:\d\d$", line)
+        measured = re.search(r"test \S+ %  validation \S+ %  train noisy \S+ %  train clean \S+ %", line)
+        assert bool(measured) == (number > 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "00:00:00"), (3725.4, "01:02:05"), (200_000, "2 d 07:33:20"), (math.inf, "unknown")]
+)
+def test_a_duration_is_written_as_people_read_it(seconds, text):
+    assert progress.duration(seconds) == text
+
+
+def test_the_rest_takes_as_long_as_the_part_that_this_attempt_has_done(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now)
+    clock = progress.Clock(10, 2, 0.5)
+    now = 115.0  # an epoch and a half later
+    assert clock.line(4, 1.0, 0.1, 10.0, {}).endswith("ETA 00:01:00")
+
+
+@pytest.mark.parametrize("method", registry.names("method"))
+def test_a_diverged_run_ends_well_and_says_so(digits, tmp_path, capsys, method):
+    spec = specification(method, epochs=20)
+    spec["hyperparameters"]["lr"] = 1e30
+    training.train(**arguments(digits, tmp_path, spec))
+    frame, _ = records.read_frame(tmp_path / "metrics.parquet")
+    last = frame.iloc[-1]
+    assert last["diverged"] and last["epoch"] < 20
+    assert math.isnan(last["test_accuracy"])
+    assert not frame["diverged"].iloc[:-1].any()
+    assert "the loss is not finite: diverged" in capsys.readouterr().out
+    assert (tmp_path / "posterior.pt").exists()
+
+
+def test_a_run_that_goes_well_says_so_in_every_row(digits, tmp_path):
+    training.train(**arguments(digits, tmp_path, specification("ls")))
+    frame, _ = records.read_frame(tmp_path / "metrics.parquet")
+    assert frame["diverged"].tolist() == [False] * 3
+
+
+def test_training_accuracies_are_measured_on_as_many_examples_as_the_setup_says(digits):
+    def shown(**changes):
+        trainer = training.Trainer(
+            specification("ls", **changes), str(digits / "digits"), str(digits / "labels.parquet")
+        )
+        return len(trainer.shown), trainer.shown_noisy, torch.cat(list(trainer.shown.in_order())), trainer
+
+    everything, labels, images, trainer = shown()
+    assert everything == len(trainer.train) == 177
+    few, some, pictures, _ = shown(train_evaluation=30, seed=2)
+    assert (few, len(some)) == (30, 30)
+    assert torch.equal(pictures, shown(train_evaluation=30, seed=3)[2])  # the same ones for every seed
+    places = [next(row for row in range(177) if torch.equal(images[row], picture)) for picture in pictures]
+    assert places == sorted(places) and torch.equal(labels[places], some)
+    assert shown(train_evaluation=1000)[0] == 177
+
+
+def test_the_state_is_saved_every_so_many_epochs(digits, tmp_path, monkeypatch):
+    saved = []
+    real = Checkpoint._save
+    monkeypatch.setattr(Checkpoint, "_save", lambda self, state: (saved.append(state["epoch"]), real(self, state)))
+    training.train(**{**arguments(digits, tmp_path, specification("sam", epochs=7)), "checkpoint_epochs": 3})
+    assert saved == [3, 6]
+
+
+def test_a_gpu_that_is_not_there_ends_the_run_before_anything_is_read(digits, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    given = {**arguments(digits, tmp_path, specification("ls")), "device": "cuda", "dataset": "nowhere"}
+    with pytest.raises(UserError, match="device 'cuda' is asked for"):
+        training.train(**given)
