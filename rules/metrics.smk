@@ -17,6 +17,9 @@ rule measure_label_noise:
         gpu=of_run(lambda run: run.resources.gpu),
         mem_mb=of_run(lambda run: run.resources.mem_mb),
         runtime=of_run(lambda run: run.resources.runtime),
+        assign_gpus=int(settings.assign_gpus),
+        device=of_run(device_of),
+        data_root=of_run(lambda run: jobs.data_root(run.data_root, run.variant)[0]),
     params:
         specification=of_run(lambda run: run.specification),
         code=of_run(lambda run: run.measuring_code),

@@ -1,6 +1,13 @@
 # Training: one job a run.
 
 
+def device_of(run):
+    """Return the device that a run asks for; a job that takes no GPU for itself sees none, so it runs on the CPU."""
+    if settings.assign_gpus and run.resources.gpu == 0:
+        return "cpu"
+    return settings.device or run.resources.device
+
+
 rule train:
     input:
         dataset=of_run(lambda run: paths.META.format(dataset=run.dataset_folder)),
@@ -18,7 +25,11 @@ rule train:
         gpu=of_run(lambda run: run.resources.gpu),
         mem_mb=of_run(lambda run: run.resources.mem_mb),
         runtime=of_run(lambda run: run.resources.runtime),
+        assign_gpus=int(settings.assign_gpus),
+        device=of_run(device_of),
+        data_root=of_run(lambda run: jobs.data_root(run.data_root, run.variant)[0]),
         checkpoint_minutes=of_run(lambda run: run.resources.checkpoint_minutes),
+        checkpoint_epochs=of_run(lambda run: run.resources.checkpoint_epochs),
     params:
         specification=of_run(lambda run: run.specification),
         code=of_run(lambda run: run.code),

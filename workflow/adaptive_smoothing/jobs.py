@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from adaptive_smoothing import gpus as devices
 from adaptive_smoothing import warm
 from adaptive_smoothing.errors import UserError
 
 PROBE_BYTES = 1 << 14  # room for the smallest result
+OWN_DATA_ROOT = "data/raw"
 DATA_ROOT_VARIABLE = "ADAPTIVE_SMOOTHING_DATA_ROOT"
 
 
@@ -47,24 +49,33 @@ def offer_data_root(folder: str | None) -> None:
         os.environ[DATA_ROOT_VARIABLE] = folder
 
 
-def data_root() -> str:
-    """Return the folder of downloaded archives."""
-    return os.environ.get(DATA_ROOT_VARIABLE, "data/raw")
+def data_root(scales_own: str | None = None, variant: str | None = None) -> tuple[str, bool]:
+    """Return the folder of downloaded files, and whether it is the project's own, into which may be fetched.
+
+    What the user sets comes before what a scale names, but a variant's data lie only where its scale says.
+    """
+    named = os.environ.get(DATA_ROOT_VARIABLE)
+    folder = scales_own if variant is not None else named or scales_own
+    return (folder, False) if folder else (OWN_DATA_ROOT, True)
 
 
-def run(target: str, log: str, **arguments: Any) -> None:
-    """Call 'module:function' with JSON-like keyword arguments, its output in file `log`; exit with 1 if it fails."""
-    status = warm.call(target, log, arguments)
+def run(target: str, log: str, gpus: int | None = None, **arguments: Any) -> None:
+    """Call 'module:function' with JSON-like keyword arguments, its output in file `log`; exit with 1 if it fails.
+
+    `gpus`: how many GPUs the call takes for itself alone, the only ones it then sees (see gpus.py); None: it sees all.
+    """
+    status = warm.call(target, log, arguments, gpus)
     if status is None:
-        status = execute(target, log, arguments)
+        status = execute(target, log, arguments, gpus)
     sys.exit(status)
 
 
-def execute(target: str, log: str, arguments: dict[str, Any]) -> int:
+def execute(target: str, log: str, arguments: dict[str, Any], gpus: int | None = None) -> int:
     """Call `target` in this process with stdout and stderr going to `log`; return its exit status."""
     with _output_in(log):
         try:
-            _function(target)(**arguments)
+            with contextlib.nullcontext() if gpus is None else devices.taken(gpus):
+                _function(target)(**arguments)
             return 0
         except UserError as error:
             status, message = error.exit_status, f"error: {error}\n"

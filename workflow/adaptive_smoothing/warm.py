@@ -61,8 +61,11 @@ class Warm:
             self._folder = None
 
 
-def call(target: str, log: str, arguments: dict[str, Any]) -> int | None:
-    """Run a job in a fork of the warm process and return its exit status; None if no warm process waits."""
+def call(target: str, log: str, arguments: dict[str, Any], gpus: int | None = None) -> int | None:
+    """Run a job in a fork of the warm process and return its exit status; None if no warm process waits.
+
+    The arguments are those of `jobs.execute`.
+    """
     folder = os.environ.get(VARIABLE)
     if folder is None:
         return None
@@ -71,7 +74,8 @@ def call(target: str, log: str, arguments: dict[str, Any]) -> int | None:
             connection.connect(str(_socket_path(folder)))
         except OSError:
             return None
-        request = {"target": target, "log": log, "arguments": arguments, "folder": os.getcwd(), "env": dict(os.environ)}
+        job = {"target": target, "log": log, "arguments": arguments, "gpus": gpus}
+        request = {"job": job, "folder": os.getcwd(), "env": dict(os.environ)}
         socket.send_fds(connection, [b"."], [2])
         with connection.makefile("rwb") as stream:
             stream.write(json.dumps(request).encode() + b"\n")
@@ -114,7 +118,7 @@ def _answer(connection: socket.socket) -> None:
         os.environ.clear()
         os.environ.update(request["env"])
         os.chdir(request["folder"])
-        status = execute(request["target"], request["log"], request["arguments"])
+        status = execute(**request["job"])
         connection.sendall(bytes([status]))
     finally:
         os._exit(status)

@@ -7,6 +7,7 @@ from adaptive_smoothing.jobs import run
 run(
     "adaptive_smoothing.label_noise:measure",
     snakemake.log[0],
+    gpus=snakemake.resources.gpu if snakemake.resources.assign_gpus else None,
     specification=snakemake.params.specification,
     run=snakemake.wildcards.run,
     dataset=str(Path(snakemake.input.dataset).parent),
@@ -16,4 +17,6 @@ run(
     samples=int(snakemake.wildcards.samples),
     code=snakemake.params.code,
     threads=snakemake.threads,
+    device=snakemake.resources.device,
+    data_root=snakemake.resources.data_root,
 )

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+from adaptive_smoothing import plan
 from adaptive_smoothing.jobs import data_root, run
 
+# Where files come from is looked up here and not a param: other mirrors or another folder rerun nothing.
+location = plan.dataset_location(snakemake.wildcards.dataset)
+root, fetch = data_root(location.root, location.variant)
 run(
     "adaptive_smoothing.datasets:prepare",
     snakemake.log[0],
     **snakemake.params.source,
     files={Path(file).name: file for file in snakemake.output.files},
-    raw=data_root(),
+    source={"root": root, "mirrors": list(location.mirrors), "fetch": fetch},
 )

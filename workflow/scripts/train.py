@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from adaptive_smoothing.jobs import run
+from adaptive_smoothing.jobs import OWN_DATA_ROOT, run
 
 run(
     "adaptive_smoothing.training:train",
     snakemake.log[0],
+    gpus=snakemake.resources.gpu if snakemake.resources.assign_gpus else None,
     specification=snakemake.params.specification,
     run=snakemake.wildcards.run,
     scale=snakemake.wildcards.scale,
@@ -17,4 +18,8 @@ run(
     code=snakemake.params.code,
     threads=snakemake.threads,
     checkpoint_minutes=snakemake.resources.checkpoint_minutes,
+    checkpoint_epochs=snakemake.resources.checkpoint_epochs,
+    device=snakemake.resources.device,
+    data_root=snakemake.resources.data_root,
+    fetch=snakemake.resources.data_root == OWN_DATA_ROOT,
 )
