@@ -119,7 +119,7 @@ def test_resnet34_is_the_papers_with_the_cifar_stem():
 @pytest.mark.parametrize("name", registry.names("dataset"))
 def test_a_dataset_says_how_it_is_made(name):
     module = registry.load("dataset", name)
-    assert list(inspect.signature(module.make).parameters) == ["options", "data_seed", "raw"]
+    assert list(inspect.signature(module.make).parameters) == ["options", "data_seed", "source"]
 
 
 @pytest.mark.parametrize("name", registry.names("noise"))

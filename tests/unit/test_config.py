@@ -41,7 +41,7 @@ def changed(path, value):
         (
             "lable",
             "x",
-            r"mine\.yaml, in the top level: unknown key 'lable' \(did you mean 'label'\?\); legal: data_seed",
+            r"mine\.yaml, in the top level: unknown key 'lable' \(did you mean 'label'\?\); legal: data_root, data_se",
         ),
         ("label", None, r"mine\.yaml: key 'label' is missing"),
         ("seeds", [], r"mine\.yaml: key 'seeds' is \[\]"),

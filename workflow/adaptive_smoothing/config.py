@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from adaptive_smoothing import registry
+from adaptive_smoothing import inherit, registry
 from adaptive_smoothing.errors import UserError, unknown
 from adaptive_smoothing.noise import matrix as noise_matrix
 from adaptive_smoothing.options import PositiveInt, Strict
@@ -21,6 +21,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$", description="letters, d
 Value = bool | int | float | str
 Grid = dict[str, tuple[Value, ...]]
 Seed = Annotated[int, Field(ge=0)]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], Field(description="'auto': a GPU where there is one; 'cuda': an error where not")
+]
 
 
 class Entry(Strict):
@@ -31,9 +34,14 @@ class Entry(Strict):
 
 
 class Dataset(Entry):
-    """A dataset and how much of its training part is held out for validation (with noisy labels)."""
+    """A dataset, how much of its training part is held out for validation (with noisy labels), and its mirrors.
+
+    `mirrors` are folders or URLs that are tried, in their order, before the publisher's own; another
+    list reruns nothing.
+    """
 
     validation: Annotated[int, Field(ge=0)]
+    mirrors: tuple[str, ...] = ()
 
 
 class Resources(Strict):
@@ -44,6 +52,8 @@ class Resources(Strict):
     mem_mb: PositiveInt
     runtime: Annotated[int, Field(ge=1, description="minutes")]
     checkpoint_minutes: Annotated[int, Field(ge=0, description="how often a training saves its state; 0: every step")]
+    checkpoint_epochs: Annotated[int, Field(ge=0, description="epochs between saves; 0: by time alone")] = 0
+    device: Device = "auto"
 
 
 class NoiseEntry(BaseModel):
@@ -57,6 +67,15 @@ class NoiseEntry(BaseModel):
         return self.model_dump(mode="json")
 
 
+class Speed(Strict):
+    """What makes a training faster; all of it changes rounding, so it is off unless a scale says otherwise."""
+
+    channels_last: bool = Field(default=False, description="memory format of images and convolutions")
+    bf16: bool = Field(default=False, description="forward pass in bfloat16 autocast")
+    tf32: bool = Field(default=False, description="products and convolutions of a GPU in TF32")
+    compile: bool = Field(default=False, description="torch.compile of the network")
+
+
 class Setup(Strict):
     """What the runs of one comparison share: dataset, model, budget and each method's hyper-parameters."""
 
@@ -66,7 +85,10 @@ class Setup(Strict):
     batch_size: PositiveInt
     evaluate_every: PositiveInt
     augment: tuple[Literal["crop", "flip"], ...]
-    channels_last: bool = Field(description="memory format; changes rounding, so off at paper scale")
+    speed: Speed = Speed()
+    train_evaluation: PositiveInt | None = Field(
+        default=None, description="training examples on which training accuracies are measured; null: all"
+    )
     resources: Resources
     methods: dict[str, dict[str, Any]]
     by_noise: dict[str, dict[str, dict[str, Any]]] = {}
@@ -98,6 +120,10 @@ class Scale(Strict):
     noise_seed: Seed
     seeds: tuple[Seed, ...] = Field(min_length=1, description="training seeds")
     posterior_samples: PositiveInt = Field(description="Monte-Carlo samples of a posterior-averaged evaluation")
+    data_root: str | None = Field(default=None, description="folder of downloaded files; never fetched into")
+    data_variant: Name | None = Field(
+        default=None, description="data_root holds other data in the same files' formats, known by this name"
+    )
     datasets: dict[Name, Dataset]
     noises: dict[Name, NoiseEntry]
     setups: dict[Name, Setup]
@@ -110,6 +136,8 @@ class Settings(Strict):
     strict: bool = Field(default=False, description="mixed results in a figure are an error, not a note")
     versions: Literal["ignore", "warn", "rerun"] = Field(default="warn", description="what a changed package does")
     data_root: str | None = Field(default=None, description="folder of downloaded archives; default data/raw")
+    device: Device | None = Field(default=None, description="overrides the scale's choice of device")
+    assign_gpus: bool = Field(default=False, description="each local training takes free GPUs for itself")
     warm: bool = Field(default=True, description="whether one warm process serves all local jobs")
 
 
@@ -121,6 +149,17 @@ def load_settings(values: dict[str, Any]) -> Settings:
 
 def load_scale(path: Path) -> Scale:
     """Read and check a scale's YAML; raise UserError, one sentence naming file, key and legal values."""
+    content = _read(path)
+    if inherit.KEY in content:
+        own = checked(TypeAdapter(inherit.Inheriting), content, str(path))
+        content = inherit.expand(own, path, _read, load_scale)
+    scale: Scale = checked(TypeAdapter(Scale), content, str(path))
+    _check_references(scale, str(path))
+    return scale
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a scale file's content as it stands; raise UserError if it is missing or no mapping."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except FileNotFoundError:
@@ -134,9 +173,7 @@ def load_scale(path: Path) -> Scale:
         raise UserError(f"{path}: is empty; a scale needs {', '.join(Scale.model_fields)}")
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a mapping of {', '.join(Scale.model_fields)}")
-    scale: Scale = checked(TypeAdapter(Scale), content, str(path))
-    _check_references(scale, str(path))
-    return scale
+    return content
 
 
 def checked(adapter: TypeAdapter[Any], content: object, where: str) -> Any:
@@ -220,6 +257,8 @@ _StrictLoader.add_implicit_resolver(
 
 def _check_references(scale: Scale, where: str) -> None:
     """Check every name that one part of a scale uses of another part, or of a registry."""
+    if scale.data_variant is not None and scale.data_root is None:
+        raise UserError(f"{where}: data_variant '{scale.data_variant}' needs data_root, the folder of those data")
     for name, dataset in scale.datasets.items():
         options_of("dataset", dataset.name, dataset.options, f"{where}, datasets.{name}")
     for name, noise in scale.noises.items():

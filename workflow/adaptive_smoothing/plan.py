@@ -3,6 +3,7 @@
 A run is one training. Two figures that ask for the same specification share the run.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -35,6 +36,7 @@ class Run:
     labels: str
     resources: Resources
     specification: Specification = field(hash=False)
+    data_root: str | None = None
 
     @property
     def keeps_posterior(self) -> bool:
@@ -51,9 +53,25 @@ class Run:
         """The code that measuring this run's label noise reaches."""
         return self._code("label_noise")
 
+    @property
+    def variant(self) -> str | None:
+        """The name of the data that stand in for the published ones (None: it is those)."""
+        variant: str | None = self.specification["dataset"]["variant"]
+        return variant
+
     def _code(self, entry: str) -> Code:
-        model = self.specification["model"]["name"]
-        return fingerprint.code(entry, f"methods.{self.method}", f"models.{model}")
+        model, dataset = self.specification["model"]["name"], self.specification["dataset"]["name"]
+        on_disk = ["file_batches"] if registry.constant("dataset", dataset, "ON_DISK") else []
+        return fingerprint.code(entry, f"methods.{self.method}", f"models.{model}", *on_disk)
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a scale says that a dataset's own files lie (None: not said), and mirrors to fetch them from."""
+
+    root: str | None
+    variant: str | None
+    mirrors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +162,11 @@ class Plan:
         """Return name, options and data seed of each prepared dataset, by its folder."""
         return {self._dataset_folder(key): self._dataset_source(key) for key in self.scale.datasets}
 
+    def location(self, folder: str) -> "Location":
+        """Return where the files of a dataset folder lie or come from."""
+        mirrors = [d.mirrors for key, d in self.scale.datasets.items() if self._dataset_folder(key) == folder]
+        return Location(self.scale.data_root, self.scale.data_variant, tuple(mirrors[0]) if mirrors else ())
+
     def split(self, folder: str) -> dict[str, int]:
         """Return data seed and number of held-out validation examples of a dataset folder."""
         by_folder = {self._dataset_folder(key): dataset.validation for key, dataset in self.scale.datasets.items()}
@@ -154,14 +177,21 @@ class Plan:
     def _dataset_source(self, key: str) -> dict[str, Any]:
         dataset = self.scale.datasets[key]
         checked = options_of("dataset", dataset.name, dataset.options, str(self.file))
-        return {"name": dataset.name, "options": checked.model_dump(mode="json"), "data_seed": self.scale.data_seed}
+        return {
+            "name": dataset.name,
+            "options": checked.model_dump(mode="json"),
+            "data_seed": self.scale.data_seed,
+            "variant": self.scale.data_variant,
+        }
 
     def _dataset_folder(self, key: str) -> str:
         source = self._dataset_source(key)
-        options = "-".join(f"{name}{_written(value)}" for name, value in sorted(source["options"].items()))
+        given = {name: value for name, value in sorted(source["options"].items()) if value is not None}
+        options = "-".join(f"{name}{_written(value)}" for name, value in given.items())
         if len(options) > LONGEST_OPTIONS:
             options = hashlib.sha256(options.encode()).hexdigest()[:8]
-        return "-".join(part for part in (source["name"], f"seed{source['data_seed']}", options) if part)
+        parts = (source["name"], source["variant"], f"seed{source['data_seed']}", options)
+        return "-".join(part for part in parts if part)
 
     def _description(self, name: str) -> dict[str, Any]:
         """What a figure's table says of itself, so that drawing needs the table alone."""
@@ -219,7 +249,8 @@ class Plan:
             "noise_seed": self.scale.noise_seed,
             "model": setup.model.model_dump(mode="json"),
             "augment": list(setup.augment),
-            "channels_last": setup.channels_last,
+            "speed": setup.speed.model_dump(mode="json"),
+            "train_evaluation": setup.train_evaluation,
             "epochs": setup.epochs,
             "batch_size": setup.batch_size,
             "evaluate_every": setup.evaluate_every,
@@ -239,6 +270,7 @@ class Plan:
             labels=paths.LABELS.format(scale=self.name, dataset=folder, noise=noise, noise_seed=self.scale.noise_seed),
             resources=setup.resources,
             specification=specification,
+            data_root=self.scale.data_root,
         )
 
 
@@ -270,6 +302,18 @@ def dataset_source(folder: str) -> dict[str, Any]:
             return sources[folder]
         known += sources
     raise problems[0] if problems else unknown("dataset folder", folder, known, str(CONFIG))
+
+
+def dataset_location(folder: str) -> Location:
+    """Return where the files of a prepared dataset's folder come from, as the scales that use it say together."""
+    found = []
+    for scale in scale_names():
+        with contextlib.suppress(UserError):  # dataset_source has told what is wrong with a scale
+            if folder in (one := load(scale)).sources():
+                found.append(one.location(folder))
+    roots = [location.root for location in found if location.root is not None]
+    mirrors = tuple(dict.fromkeys(mirror for location in found for mirror in location.mirrors))
+    return Location(roots[0] if roots else None, found[0].variant if found else None, mirrors)
 
 
 def dataset_code(folder: str) -> Code:
