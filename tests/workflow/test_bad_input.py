@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from adaptive_smoothing import plan
+
 
 def sentence(done):
     """Return the line of an ended Snakemake that tells the user what is wrong."""
@@ -84,8 +86,11 @@ def test_a_disk_that_takes_no_more_is_one_sentence_and_leaves_nothing(project):
     assert not list(project.folder.glob("data/digits-seed0-test_size997/*"))
 
 
-def test_clothing1m_is_planned_and_says_that_it_cannot_be_trained_yet(project):
-    done = project.snakemake("data/clothing1m-seed0/meta.json", "--cores", "1")
+def test_clothing1m_that_is_not_there_says_what_is_missing_where(project):
+    (folder,) = [folder for folder in plan.Plan("paper", project.folder / "config").sources() if "clothing" in folder]
+    done = project.snakemake(f"data/{folder}/meta.json", "--cores", "1", "--config", "data_root=shared")
     assert done.returncode != 0
-    assert "error: dataset clothing1m: training from Clothing1M's image files is not supported yet" in done.stderr
-    assert not (project.folder / "data/clothing1m-seed0/meta.json").exists()
+    where = project.folder / "shared/clothing1m"
+    assert f"error: dataset clothing1m: {where} lacks noisy_train_key_list.txt, clean_test_key_list.txt" in done.stderr
+    assert "never downloaded: ask its authors" in done.stderr
+    assert not (project.folder / f"data/{folder}/meta.json").exists()

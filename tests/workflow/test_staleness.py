@@ -1,0 +1,217 @@
+"""Only stale pieces rerun: each edit is planned, made, and compared with exactly the files that it may change."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from conftest import Project
+
+from adaptive_smoothing import paths, plan
+
+pytestmark = pytest.mark.slow
+LIBRARY = "workflow/adaptive_smoothing"
+FOLDERS = ("data", "results", "paper_figures")
+
+
+def outputs(project: Project) -> dict[str, int]:
+    """Return when each file was written that the pipeline made."""
+    return {
+        str(path.relative_to(project.folder)): path.stat().st_mtime_ns
+        for folder in FOLDERS
+        for path in (project.folder / folder).rglob("*")
+        if path.is_file()
+    }
+
+
+def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
+    """Return the files that were written, made or deleted between two looks."""
+    return {file for file in before.keys() | after.keys() if before.get(file) != after.get(file)}
+
+
+@dataclass
+class Expected:
+    """What an edit makes: runs (and what is measured on them), figures' tables, drawings, and other files."""
+
+    runs: Callable[[plan.Run], bool] = lambda run: False
+    measured: Callable[[plan.Run], bool] | None = None  # as `runs`, unless only the measuring reruns
+    tables: Iterable[str] | None = None  # None: of all figures with such runs
+    drawn: Iterable[str] = field(default_factory=tuple)  # besides those whose tables change
+    others: Callable[[plan.Plan], set[str]] = lambda planned: set()
+
+    def files(self, project: Project) -> set[str]:
+        planned = plan.Plan("tiny", project.folder / "config")
+        found = self.others(planned)
+        tables = set(self.tables or ())
+        for figure in planned.figures.values():
+            for run in figure.runs:
+                found |= self._of_run(run, figure.label_noise_samples)
+            if self.tables is None and any(self.runs(run) for run in figure.runs):
+                tables.add(figure.name)
+        for name in tables | set(self.drawn):
+            found |= {*paths.figure_files("tiny", name), paths.DRAWN.format(scale="tiny", figure=name)}
+        found |= {paths.TABLE.format(scale="tiny", figure=name) for name in tables}
+        return found | ({paths.NOTES.format(scale="tiny")} if tables else set())
+
+    def _of_run(self, run: plan.Run, samples: int | None) -> set[str]:
+        names = {"scale": "tiny", "run": run.name}
+        found = set()
+        if self.runs(run):
+            found |= {paths.METRICS.format(**names)} | (
+                {paths.POSTERIOR.format(**names)} if run.keeps_posterior else set()
+            )
+        if samples and (self.measured or self.runs)(run):
+            found.add(paths.LABEL_NOISE.format(**names, samples=samples))
+        return found
+
+
+def check(project: Project, expected: Expected) -> None:
+    """Make the tiny scale; exactly the expected files were written, and then there is nothing to be done."""
+    before = outputs(project)
+    planned = project.would_run("tiny")
+    wanted = expected.files(project)
+    assert bool(planned) == bool(wanted), planned
+    runs = [file for file in wanted if file.endswith("/metrics.parquet")]
+    kept = [file for file in wanted if file.endswith("/posterior.pt")]
+    counts = {"train": len(runs) - len(kept), "train_keeping_posterior": len(kept)}
+    counts["measure_label_noise"] = len([file for file in wanted if "/label_noise-" in file])
+    for rule, count in counts.items():
+        assert planned.get(rule, 0) == count, (rule, planned)
+    project.made("tiny", "--cores", "2")
+    assert changed(before, outputs(project)) == wanted
+    assert project.would_run("tiny") == {}
+
+
+def of_method(name: str) -> Callable[[plan.Run], bool]:
+    return lambda run: run.method == name
+
+
+def everything(planned: plan.Plan) -> set[str]:
+    """Return the prepared datasets' files and the label files of a scale."""
+    folders = {run.dataset_folder for run in planned.runs.values()}
+    prepared = {paths.DATASET.format(dataset=folder) + f"/{name}" for folder in folders for name in paths.DATASET_FILES}
+    return prepared | {run.labels for run in planned.runs.values()}
+
+
+def title(scale):
+    scale["figures"]["fig7"]["title"] = "Another caption"
+
+
+def mirrors(scale):
+    for dataset in scale["datasets"].values():
+        dataset["mirrors"] = ["/elsewhere", "https://example.org/data"]
+
+
+def learning_rate(scale):
+    scale["setups"]["digit_pairs"]["methods"]["ivon"]["lr"] = 0.2
+
+
+def resources(scale):
+    for setup in scale["setups"].values():
+        setup["resources"] = {**setup["resources"], "mem_mb": 2000, "runtime": 20, "checkpoint_epochs": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (title, Expected(tables=["fig7"])),
+        (mirrors, Expected()),
+        (resources, Expected()),
+        (learning_rate, Expected(runs=lambda run: run.method == "ivon" and run.setup == "digit_pairs")),
+    ],
+)
+def test_an_edit_of_the_scale(edited, change, expected):
+    edited.change(change)
+    check(edited, expected)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("training.py", "# The training process itself", "# Now the training process itself", Expected()),
+        ("training.py", '"""Train what is left of all epochs;', '"""Train, in other words;', Expected()),
+        ("methods/sam.py", "EPSILON = 1e-12", "EPSILON = 1e-11", Expected(runs=of_method("sam"))),
+        ("figures/fig7.py", "FAINT = 0.35", "FAINT = 0.3", Expected(drawn=["fig7"])),
+    ],
+)
+def test_an_edit_of_the_code(edited, file, old, new, expected):
+    edited.edit(f"{LIBRARY}/{file}", old, new)
+    check(edited, expected)
+
+
+def test_a_helper_that_all_trainings_import_reruns_all_of_them(edited):
+    path = edited.folder / LIBRARY / "schedules.py"
+    path.write_text(path.read_text() + "\nUNUSED = 1\n")
+    check(edited, Expected(runs=lambda run: True))
+
+
+def test_the_bytes_of_a_dataset_rerun_all_that_reads_it(edited):
+    edited.edit(f"{LIBRARY}/datasets/digits.py", "(255 / 16)", "(240 / 16)")  # the other two are made of digits
+    check(edited, Expected(runs=lambda run: True, others=everything))
+
+
+def test_a_helper_that_only_sam_imports_reruns_sam_alone(edited):
+    (edited.folder / LIBRARY / "methods/_helper.py").write_text('"""A helper."""\n\nVALUE = 1\n')
+    edited.edit(
+        f"{LIBRARY}/methods/sam.py",
+        "from adaptive_smoothing.batch_norm",
+        "from adaptive_smoothing.methods._helper import VALUE  # noqa: F401\nfrom adaptive_smoothing.batch_norm",
+    )
+    edited.made("tiny", "--cores", "2")
+    edited.edit(f"{LIBRARY}/methods/_helper.py", "VALUE = 1", "VALUE = 2")
+    check(edited, Expected(runs=of_method("sam")))
+
+
+def test_a_seed_less_redraws_and_deletes_nothing(edited):
+    edited.change(lambda scale: scale["figures"]["fig9"]["runs"][0].update(seeds=[0, 1]))
+    edited.made("tiny", "--cores", "2")
+    second = [file for file in outputs(edited) if "/seed1/" in file]
+    assert len(second) == 5
+    edited.change(lambda scale: scale["figures"]["fig9"]["runs"][0].update(seeds=[0]))
+    check(edited, Expected(tables=["fig9"]))
+    assert [file for file in outputs(edited) if "/seed1/" in file] == second
+
+
+def test_a_method_that_nobody_uses_reruns_nothing(edited):
+    shutil.copy(edited.folder / LIBRARY / "methods/ls.py", edited.folder / LIBRARY / "methods/another.py")
+    check(edited, Expected())
+
+
+def test_a_value_taken_back_is_not_trained_again(edited):
+    """What was made under the old value is overwritten; what other values made is still there."""
+    edited.change(lambda scale: scale["figures"]["fig5"]["runs"][0]["methods"]["sam"].update(rho=[0.05]))
+    check(edited, Expected(tables=["fig5"]))
+    edited.change(lambda scale: scale["figures"]["fig5"]["runs"][0]["methods"]["sam"].update(rho=[0.05, 0.5]))
+    check(edited, Expected(tables=["fig5"]))
+
+
+def test_git_checkout_back_and_forth_reruns_nothing(edited):
+    def git(*arguments):
+        subprocess.run(["git", *arguments], cwd=edited.folder, check=True, capture_output=True)
+
+    git("init", "-q", "-b", "main")
+    git("add", "Snakefile", "rules", "workflow", "config", "envs", "profiles")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "one")
+    git("checkout", "-q", "-b", "other")
+    edited.edit(f"{LIBRARY}/methods/sam.py", "EPSILON = 1e-12", "EPSILON = 1e-11")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-a", "-m", "two")
+    assert edited.would_run("tiny")
+    git("checkout", "-q", "main")
+    check(edited, Expected())
+
+
+def test_a_diverged_point_is_recorded_and_its_figure_made(edited):
+    edited.change(lambda scale: scale["figures"]["fig5"]["runs"][0]["methods"]["sam"].update(rho=[0.05, 1e30]))
+    edited.made("paper_figures/tiny/fig5.pdf", "--cores", "2")
+    table = edited.folder / "results/tiny/figures/fig5.parquet"
+    from adaptive_smoothing import records
+
+    frame, _ = records.read_frame(table)
+    assert frame.groupby("rho")["diverged"].any().to_dict() == {0.05: False, 1e30: True}
+    assert os.path.getsize(edited.folder / "paper_figures/tiny/fig5.png") > 10_000
+    assert json.loads((edited.folder / "results/tiny/figures/fig5.drawn.json").read_text())
+    assert Path(table).exists()
