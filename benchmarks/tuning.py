@@ -1,7 +1,7 @@
-"""Print how the small scale's learning rates and IVON's h0 were chosen, from the tuning scale's table.
+"""Print how a scale's learning rates and IVON's h0 were chosen, from the tables of its tuning scale.
 
     snakemake results/tuning/figures/fig5.parquet --cores 2
-    python benchmarks/tuning.py
+    python benchmarks/tuning.py tuning
 
 Nine trainings a method, noise and seed. The judge is the accuracy on held-out noisy training labels, never the test
 set. For LS and SAM a learning rate is judged with its best α or ρ for each noise, since the figures show them so; for
@@ -12,10 +12,9 @@ import sys
 
 import pandas as pd
 
-from adaptive_smoothing import paths, records
+from adaptive_smoothing import paths, plan, records
 from adaptive_smoothing.errors import UserError
 
-TABLE = paths.TABLE.format(scale="tuning", figure="fig5")
 AXES = {"ls": ("lr", "alpha"), "sam": ("lr", "rho"), "ivon": ("lr", "hess_init")}
 PER_NOISE = ("alpha", "rho")  # chosen anew for each noise, as in the figures
 
@@ -30,18 +29,20 @@ def scores(frame: pd.DataFrame, method: str) -> pd.Series:
     return means.groupby([*kept, "noise"]).max().groupby(kept).mean()
 
 
-def main() -> None:
-    """Print each method's scores and its pick."""
-    frame, _ = records.read_frame(TABLE)
-    for method in AXES:
-        found = scores(frame, method)
-        print(f"{method}: validation accuracy, mean over noises, percent")
-        print(found.round(1).to_string())
-        print(f"pick: {dict(zip(found.index.names, pd.Series(found.idxmax()).tolist(), strict=True))}\n")
+def main(scale: str) -> None:
+    """Print each method's scores and its pick, for each of the scale's tables."""
+    for name, described in plan.load(scale).scale.figures.items():
+        frame, _ = records.read_frame(paths.TABLE.format(scale=scale, figure=name))
+        print(f"{described.title}\n")
+        for method in AXES:
+            found = scores(frame, method)
+            print(f"{method}: validation accuracy, mean over noises, percent")
+            print(found.round(1).to_string())
+            print(f"pick: {dict(zip(found.index.names, pd.Series(found.idxmax()).tolist(), strict=True))}\n")
 
 
 if __name__ == "__main__":
     try:
-        main()
+        main(sys.argv[1] if len(sys.argv) > 1 else "tuning")
     except UserError as error:
         sys.exit(f"error: {error}")
