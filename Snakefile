@@ -3,6 +3,7 @@
 #   snakemake --dry-run                                the plan of the whole paper
 #   snakemake paper_figures/fig7.pdf --profile slurm   one figure, trained on the cluster
 #   snakemake small --cores 2                          all figures at small scale
+import inspect
 import sys
 from pathlib import Path
 

@@ -1,6 +1,9 @@
 # Lookups in the plan, for the rules' input functions and params.
 
 
+OF_WILDCARDS = inspect.signature(lambda wildcards: None)
+
+
 def planned(look_up):
     """Return an input function that calls look_up(wildcards); a user's mistake ends Snakemake with one sentence."""
 
@@ -10,6 +13,7 @@ def planned(look_up):
         except UserError as error:
             sys.exit(f"error: {error}")
 
+    checked.__signature__ = OF_WILDCARDS  # Snakemake asks for it at every call
     return checked
 
 
@@ -39,3 +43,10 @@ def of_run(look_up):
 def of_figure(look_up):
     """Return an input function that calls look_up(scale, figure) with the wildcards' figure."""
     return planned(lambda wildcards: look_up(wildcards.scale, plan.load(wildcards.scale).figure(wildcards.figure)))
+
+
+def device_of(run):
+    """Return the device that a run asks for; a job that takes no GPU for itself sees none, so it runs on the CPU."""
+    if settings.assign_gpus and run.resources.gpu == 0:
+        return "cpu"
+    return settings.device or run.resources.device

@@ -1,14 +1,16 @@
 # What a reader should know beside the figures.
 
 
+all_tables = planned(
+    lambda wildcards: [
+        paths.TABLE.format(scale=wildcards.scale, figure=figure) for figure in plan.load(wildcards.scale).scale.figures
+    ]
+)
+
+
 rule notes:
     input:
-        tables=planned(
-            lambda wildcards: [
-                paths.TABLE.format(scale=wildcards.scale, figure=figure)
-                for figure in plan.load(wildcards.scale).scale.figures
-            ]
-        ),
+        tables=all_tables,
     output:
         notes=report(paths.NOTES, category="Notes"),
     log:
@@ -23,3 +25,28 @@ rule notes:
         code=plan.notes_code(),
     script:
         "../workflow/scripts/notes.py"
+
+
+rule judge_claims:
+    input:
+        tables=all_tables,
+    output:
+        report=report(paths.CLAIMS, category="Claims"),
+        table=paths.CLAIMS_TABLE,
+    log:
+        "logs/{scale}/judge_claims.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
+    params:
+        label=planned(lambda wildcards: plan.load(wildcards.scale).scale.label),
+        code=plan.claims_code(),
+    script:
+        "../workflow/scripts/judge_claims.py"
+
+
+# snakemake claims --config scale=small: the verdicts of a scale (the paper's own, if none is named) and what they need.
+rule claims:
+    input:
+        paths.CLAIMS.format(scale=settings.scale),
+        paths.CLAIMS_TABLE.format(scale=settings.scale),

@@ -1,13 +1,6 @@
 # Training: one job a run.
 
 
-def device_of(run):
-    """Return the device that a run asks for; a job that takes no GPU for itself sees none, so it runs on the CPU."""
-    if settings.assign_gpus and run.resources.gpu == 0:
-        return "cpu"
-    return settings.device or run.resources.device
-
-
 rule train:
     input:
         dataset=of_run(lambda run: paths.META.format(dataset=run.dataset_folder)),

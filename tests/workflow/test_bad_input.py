@@ -35,6 +35,12 @@ def test_a_target_that_nobody_defines(project, target, expected):
     assert sentence(project.snakemake("--dry-run", target)).startswith(expected)
 
 
+def test_the_claims_of_a_scale_that_nobody_defines(project):
+    done = project.snakemake("--dry-run", "claims", "--config", "scale=tinny")
+    assert sentence(done).startswith("error: config: unknown scale 'tinny' (did you mean 'tiny'?)")
+    assert project.would_run("claims", "--config", "scale=tiny")["judge_claims"] == 1
+
+
 def test_a_broken_scale_stops_its_own_figures_and_no_others(project):
     bad = project.folder / "config/bad.yaml"
     try:

@@ -16,6 +16,7 @@ from adaptive_smoothing import paths, plan
 pytestmark = pytest.mark.slow
 LIBRARY = "workflow/adaptive_smoothing"
 FOLDERS = ("data", "results", "paper_figures")
+CLAIMS = {pattern.format(scale="tiny") for pattern in (paths.CLAIMS, paths.CLAIMS_TABLE)}
 
 
 def outputs(project: Project) -> dict[str, int]:
@@ -55,7 +56,7 @@ class Expected:
         for name in tables | set(self.drawn):
             found |= {*paths.figure_files("tiny", name), paths.DRAWN.format(scale="tiny", figure=name)}
         found |= {paths.TABLE.format(scale="tiny", figure=name) for name in tables}
-        return found | ({paths.NOTES.format(scale="tiny")} if tables else set())
+        return found | ({paths.NOTES.format(scale="tiny")} | CLAIMS if tables else set())
 
     def _of_run(self, run: plan.Run, samples: int | None) -> set[str]:
         names = {"scale": "tiny", "run": run.name}
@@ -136,6 +137,7 @@ def test_an_edit_of_the_scale(edited, change, expected):
         ("training.py", '"""Train what is left of all epochs;', '"""Train, in other words;', Expected()),
         ("methods/sam.py", "EPSILON = 1e-12", "EPSILON = 1e-11", Expected(runs=of_method("sam"))),
         ("figures/fig7.py", "FAINT = 0.35", "FAINT = 0.3", Expected(drawn=["fig7"])),
+        ("claims/thresholds.py", "SENSITIVE = 10.0", "SENSITIVE = 9.0", Expected(others=lambda planned: CLAIMS)),
     ],
 )
 def test_an_edit_of_the_code(edited, file, old, new, expected):

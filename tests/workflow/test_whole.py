@@ -11,6 +11,7 @@ import pytest
 from adaptive_smoothing import records
 
 FIGURES = [f"fig{number}" for number in range(2, 11)]
+TOLD = {"notes": 1, "judge_claims": 1}  # what is said anew of a scale whenever one of its tables changes
 
 
 def metrics(folder: Path) -> dict[str, pd.DataFrame]:
@@ -30,6 +31,18 @@ def test_all_nine_figures_come_out(finished):
         table, description = records.read(finished.folder / f"results/tiny/figures/{figure}.parquet")
         assert table.num_rows > 0
         assert description["figure"] == figure
+
+
+def test_the_papers_claims_are_judged_at_every_scale(finished):
+    rows, metadata = records.read_frame(finished.folder / "results/tiny/claims.parquet")
+    assert set(metadata["tables"]) == {f"results/tiny/figures/{figure}.parquet" for figure in FIGURES}
+    whole = rows[(rows["scenario"] == "all") & (rows["reading"] == "as the paper")]
+    assert whole.set_index("claim")["verdict"]["C2"] == "reproduced"
+    seeds = rows[(rows["claim"] == "C5a") & (rows["scenario"] == "symmetric20, against LS")]
+    assert set(seeds["seeds"]) == {0, 1} and not seeds["verdict"].isin(["reproduced", "not reproduced"]).any()
+    page = (finished.folder / "results/tiny/claims.md").read_text()
+    assert "tiny scale" in page and "one seed: no interval" in page
+    assert "Nothing to be done" in finished.made("claims", "--cores", "1", "--config", "scale=tiny")
 
 
 def test_every_run_records_what_made_it(finished):
@@ -93,7 +106,7 @@ def test_mixed_results_are_told_and_strict_forbids_them(edited):
 def test_sams_code_reruns_sams_runs_and_what_draws_on_them(edited):
     edited.edit("workflow/adaptive_smoothing/methods/sam.py", "EPSILON = 1e-12", "EPSILON = 1e-11")
     # two values of ρ in: two noises of Figs. 5, 7 and 8, one of Fig. 9
-    assert edited.would_run("tiny") == {"train": 2 * (2 + 2 + 2 + 1), "collect": 4, "draw": 4, "notes": 1}
+    assert edited.would_run("tiny") == {"train": 2 * (2 + 2 + 2 + 1), "collect": 4, "draw": 4, **TOLD}
 
 
 def test_the_look_of_one_figure_redraws_it_alone(edited):
@@ -104,17 +117,17 @@ def test_the_look_of_one_figure_redraws_it_alone(edited):
 
 def test_a_value_more_in_one_grid_adds_its_runs_alone(edited):
     edited.change(lambda scale: scale["figures"]["fig7"]["runs"][0]["noises"].append("kappa0.3"))
-    assert edited.would_run("tiny") == {"corrupt_labels": 1, "train": 1 + 2 + 2, "collect": 1, "draw": 1, "notes": 1}
+    assert edited.would_run("tiny") == {"corrupt_labels": 1, "train": 1 + 2 + 2, "collect": 1, "draw": 1, **TOLD}
 
 
 def test_a_seed_more_adds_its_runs_alone(edited):
     edited.change(lambda scale: scale["figures"]["fig9"]["runs"][0].update(seeds=[0, 1]))
-    assert edited.would_run("tiny") == {"train": 1 + 2 + 2, "collect": 1, "draw": 1, "notes": 1}
+    assert edited.would_run("tiny") == {"train": 1 + 2 + 2, "collect": 1, "draw": 1, **TOLD}
 
 
 def test_a_methods_learning_rate_reruns_its_runs(edited):
     edited.change(lambda scale: scale["setups"]["digits_weak"]["methods"]["ivon"].update(lr=0.4))
-    assert edited.would_run("tiny") == {"train": 1, "collect": 1, "draw": 1, "notes": 1}
+    assert edited.would_run("tiny") == {"train": 1, "collect": 1, "draw": 1, **TOLD}
 
 
 def test_one_core_and_cold_processes_give_the_same_metrics(finished, tmp_path):

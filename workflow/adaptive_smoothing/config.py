@@ -139,6 +139,7 @@ class Settings(Strict):
     device: Device | None = Field(default=None, description="overrides the scale's choice of device")
     assign_gpus: bool = Field(default=False, description="each local training takes free GPUs for itself")
     warm: bool = Field(default=True, description="whether one warm process serves all local jobs")
+    scale: Name = Field(default="paper", description="whose claims the target `claims` judges")
 
 
 def load_settings(values: dict[str, Any]) -> Settings:

@@ -17,6 +17,8 @@ METRICS = RUN + "/metrics.parquet"
 POSTERIOR = RUN + "/posterior.pt"
 LABEL_NOISE = RUN + "/label_noise-samples{samples}.parquet"
 NOTES = "results/{scale}/notes.md"
+CLAIMS = "results/{scale}/claims.md"
+CLAIMS_TABLE = "results/{scale}/claims.parquet"
 TABLE = "results/{scale}/figures/{figure}.parquet"
 DRAWN = "results/{scale}/figures/{figure}.drawn.json"  # hashes of the table and of what was drawn from it
 

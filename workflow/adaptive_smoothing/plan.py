@@ -152,8 +152,8 @@ class Plan:
         return self.scale.noises[name].parameters()
 
     def figure_files(self) -> list[str]:
-        """Return every table, PDF, PNG and record of the scale, and its notes."""
-        tables = [paths.NOTES.format(scale=self.name)]
+        """Return every table, PDF, PNG and record of the scale, its notes and the verdicts on the paper's claims."""
+        tables = [pattern.format(scale=self.name) for pattern in (paths.NOTES, paths.CLAIMS, paths.CLAIMS_TABLE)]
         for name in self.scale.figures:
             tables += [pattern.format(scale=self.name, figure=name) for pattern in (paths.TABLE, paths.DRAWN)]
         return tables + [file for name in self.scale.figures for file in paths.figure_files(self.name, name)]
@@ -324,6 +324,11 @@ def dataset_code(folder: str) -> Code:
 def notes_code() -> Code:
     """Return the code that writes a scale's notes."""
     return fingerprint.code("notes")
+
+
+def claims_code() -> Code:
+    """Return the code that judges the paper's claims."""
+    return fingerprint.code("claims")
 
 
 def labels_code(kind: str) -> Code:

@@ -93,6 +93,25 @@ SOFT_LABELS = pa.schema(
         ("value", pa.float64()),
     ]
 )
+# The verdicts on the paper's claims: a row a claim and reading (scenario 'all'), and one a scenario of it.
+CLAIMS = pa.schema(
+    [
+        ("claim", pa.string()),
+        ("text", pa.string()),
+        ("figure", pa.string()),
+        ("reading", pa.string()),
+        ("scenario", pa.string()),
+        ("compared", pa.string()),
+        ("effect", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("unit", pa.string()),
+        ("seeds", pa.int64()),
+        ("paper", pa.float64()),
+        ("verdict", pa.string()),
+        ("why", pa.string()),
+    ]
+)
 TYPE_OF = {bool: pa.bool_(), int: pa.float64(), float: pa.float64(), str: pa.string()}
 
 

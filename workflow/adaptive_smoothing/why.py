@@ -58,9 +58,10 @@ def report(scale: str, names: Sequence[str]) -> str:
     rows = [_row(figure, reasons) for figure in figures]
     if len(figures) > 1:
         rows.append(_total(figures, reasons))
-    notes = jobs.get(paths.NOTES.format(scale=scale))
-    if notes and not any(_table(scale, figure) in jobs for figure in figures):
-        rows.append(Row("notes", None, None, (reasons.of_job(notes),)))
+    if not any(_table(scale, figure) in jobs for figure in figures):
+        for name, file in (("notes", paths.NOTES), ("claims", paths.CLAIMS)):
+            if job := jobs.get(file.format(scale=scale)):
+                rows.append(Row(name, None, None, (reasons.of_job(job),)))
     return "\n".join(_lines(rows))
 
 

@@ -1,0 +1,120 @@
+"""Claims about the label noise itself: C2 (logistic regression), C3 (example by example) and C4 (beside OLS)."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from adaptive_smoothing.claims._finding import (
+    NAN,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    Demand,
+    Estimate,
+    Finding,
+    Sample,
+    judged,
+    not_tested,
+)
+from adaptive_smoothing.claims._runs import Reading, Table, alone, difference
+from adaptive_smoothing.claims.thresholds import C2_FADED, C2_NEAR, C2_ZERO, DISTINCT, RESEMBLES
+
+Labels = dict[int, "pd.Series[float]"]  # seed → values off the diagonal, by label and other class
+
+
+def c2(tables: Mapping[str, Table], reading: Reading) -> Iterator[Finding]:
+    """|ε| zero at mean 0, largest near it, gone far from it, for each variance; exact, so without an interval."""
+    frame, _ = tables["fig2"]
+    for variance in sorted(frame["variance"].unique()):
+        rows = frame[frame["variance"] == variance].reset_index(drop=True)
+        magnitude, mean = rows["noise"].abs(), rows["mean"].abs()
+        peak, largest, farthest = mean[magnitude.argmax()], magnitude.max(), magnitude[mean == mean.max()].max()
+        scenario = f"variance {variance:g}"
+        if mean.min() > 0:
+            yield not_tested(scenario, "the table has no point at mean 0")
+            continue
+        checks = {
+            f"|ε| is {magnitude[mean == 0].max():.2g} at mean 0": magnitude[mean == 0].max() <= C2_ZERO,
+            f"largest at a mean of ±{peak:.3g}": 0 < peak <= C2_NEAR,
+            f"at ±{mean.max():g} {farthest / largest:.2g} of the maximum": farthest <= C2_FADED * largest,
+        }
+        failed = [text for text, holds in checks.items() if not holds]
+        verdict = NOT_REPRODUCED if failed else REPRODUCED
+        why = f"not so: {'; '.join(failed)}" if failed else ""
+        yield Finding(scenario, "; ".join(checks), verdict, why, Estimate(effect=float(peak)), "mean of f", slack=-peak)
+
+
+def c3(tables: Mapping[str, Table], reading: Reading) -> Iterator[Finding]:
+    """How unlike the noise of a run's examples is, by its 95th over its 5th percentile; label smoothing's is 1."""
+    frame, _ = tables["fig3"]
+    for column, text in {"magnitude_linearised": "Eq. 20", "magnitude_exact": "Eq. 16"}.items():
+        yield _own_noise(f"every example its own noise, ‖ε‖ of {text}", frame, column)
+    why = "the paper judges by eye what is unclear, and the figure's table has no measure of it"
+    yield not_tested("more noise on unclear examples", why)
+
+
+def _own_noise(scenario: str, frame: pd.DataFrame, column: str) -> Finding:
+    finite = frame[np.isfinite(frame[column].astype(float))]
+    percentiles = finite.groupby("run")[column].quantile(np.array([0.05, 0.95])).unstack()
+    if percentiles.empty or not (percentiles[0.05] > 0).all():
+        return not_tested(scenario, "fewer than 95 % of the examples have a finite noise above zero")
+    ratio = (percentiles[0.95] / percentiles[0.05]).reset_index(drop=True)
+    lost = len(frame) - len(finite)
+    remarks = (f"{lost} examples without a finite noise are left out",) if lost else ()
+    compared = f"95th over 5th percentile of {len(finite)} examples; 1 for label smoothing, by Eq. 1"
+    return judged(scenario, compared, Sample(ratio, remarks), Demand(low=DISTINCT), unit="×")
+
+
+def c4(tables: Mapping[str, Table], reading: Reading) -> Iterator[Finding]:
+    """IVON's class-wise labels beside OLS's: rank correlation off the diagonal, and the mass there.
+
+    Variants: 'control', against the correlation that an ordinary network's softmax has with OLS; 'absolute', IVON's
+    labels as the mean |ε| of Eq. 16 instead of E_q[softmax].
+    """
+    frame, _ = tables["fig4"]
+    quantity = "absolute_noise" if reading.variant == "absolute" else "softmax_mc"
+    for dataset, rows in frame.groupby("dataset", sort=False):
+        ivon, ols = _labels(rows, "ivon", quantity), _labels(rows, "ols", "soft_label")
+        if not ivon or not ols:
+            yield not_tested(str(dataset), "runs of IVON and OLS are not both here")
+            continue
+        seeds = {*ivon, *ols}
+        alike = _correlations(ivon, ols)
+        if reading.variant == "control":
+            control = _labels(rows[rows["alpha"] == 0], "ls", "softmax")
+            if not control:
+                yield not_tested(str(dataset), "no plain network (LS with α = 0) is here")
+                continue
+            sample = difference(alike, _correlations(control, ols), seeds)
+            text = f"ρ(IVON, OLS) − ρ(plain softmax, OLS) = {alike.mean():.2f} − {(alike - sample.values).mean():.2f}"
+            yield judged(str(dataset), text, sample, Demand(low=0.0), unit="rank correlation")
+            continue
+        sample = alone(alike, seeds)
+        text = "rank correlation of IVON's and OLS's labels off the diagonal"
+        yield judged(f"{dataset}, resemblance", text, sample, Demand(low=RESEMBLES), unit="rank correlation")
+        sample = difference(_mass(ivon), _mass(ols), seeds)
+        text = "label mass off the diagonal, IVON − OLS"
+        yield judged(f"{dataset}, the stronger noise", text, sample, Demand(low=0.0))
+
+
+def _labels(rows: pd.DataFrame, method: str, quantity: str) -> Labels:
+    """Return, by seed, a method's class-wise labels: the values off the diagonal."""
+    rows = rows[(rows["method"] == method) & (rows["quantity"] == quantity) & (rows["label"] != rows["other"])]
+    keys = ["label", "other"]
+    return {seed: rows[rows["seed"] == seed].groupby(keys)["value"].mean() for seed in sorted(rows["seed"].unique())}
+
+
+def _correlations(first: Labels, second: Labels) -> "pd.Series[float]":
+    """Return Spearman's rank correlation of two methods' label vectors, by seed."""
+    values = {}
+    for seed in first.keys() & second.keys():
+        pairs = pd.concat([first[seed], second[seed]], axis=1, join="inner").to_numpy(float)
+        values[seed] = float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic) if np.isfinite(pairs).all() else NAN
+    return pd.Series(values, dtype=float).sort_index()
+
+
+def _mass(labels: Labels) -> "pd.Series[float]":
+    """Return the mean over labels of the mass on other classes, in percent, by seed."""
+    sums = {seed: vectors.groupby("label").agg(lambda row: row.sum(skipna=False)) for seed, vectors in labels.items()}
+    return pd.Series({seed: 100 * of_label.mean(skipna=False) for seed, of_label in sums.items()}, dtype=float)

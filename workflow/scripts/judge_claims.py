@@ -1,0 +1,14 @@
+"""Judge the paper's claims from a scale's figure tables."""
+
+from adaptive_smoothing.jobs import run
+
+run(
+    "adaptive_smoothing.claims:judge",
+    snakemake.log[0],
+    scale=snakemake.wildcards.scale,
+    label=snakemake.params.label,
+    tables=list(snakemake.input.tables),
+    report=snakemake.output.report,
+    table=snakemake.output.table,
+    code=snakemake.params.code,
+)
