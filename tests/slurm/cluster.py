@@ -61,6 +61,7 @@ JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={dbd_port}
+AccountingStoragePass={folder}/munge.socket
 AccountingStorageTRES=gres/gpu
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -127,7 +128,12 @@ class Cluster:
     def run(self, *command: str, check: bool = True, timeout: float = 60) -> str:
         """Run a command of SLURM's and return what it prints."""
         done = subprocess.run(
-            command, env={**os.environ, **self.environment}, capture_output=True, text=True, timeout=timeout, check=False
+            command,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         if check and done.returncode:
             raise subprocess.SubprocessError(f"{' '.join(command)}: {done.stderr}")
@@ -182,7 +188,8 @@ class Cluster:
         wait_for(lambda: subprocess.run(admin, capture_output=True).returncode == 0, 60, "MariaDB")
         if fresh:
             users = "".join(
-                f"CREATE USER slurm@'{host}' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON slurm_acct_db.* TO slurm@'{host}';"
+                f"CREATE USER slurm@'{host}' IDENTIFIED BY '{PASSWORD}'; "
+                f"GRANT ALL ON slurm_acct_db.* TO slurm@'{host}';"
                 for host in ("localhost", "127.0.0.1")
             )
             sql = f"CREATE DATABASE slurm_acct_db; {users}"

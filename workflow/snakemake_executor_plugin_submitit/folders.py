@@ -85,7 +85,7 @@ def last_lines(path: Path, count: int = 40, most_bytes: int = 20_000) -> str:
 def tidy(run_folder: Path) -> None:
     """Remove a run's folders that hold nothing but batch scripts."""
     for folder in [path for path in _entries(run_folder) if path.is_dir()]:
-        if all(path.name.endswith("_submission.sh") for path in _entries(folder)):
+        if all(re.search(r"_submission\.sh$|^\.submission_file_", path.name) for path in _entries(folder)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

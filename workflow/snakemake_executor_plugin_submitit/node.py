@@ -98,10 +98,18 @@ class Attempt:
             if not noted:
                 self._note(attempts.DONE)
             return self._summary()
-        if self.told and not self._reached_limit():
-            self._go_on_later()
+        reason = f"exit status {status}"
+        if self.told:
+            left_s = self._seconds_left()
+            if left_s > CLOCK_S:
+                self._go_on_later(left_s)
+                reason = (
+                    f"told to stop at its time limit once more, and none of {self.job.max_timeouts} requeues is left"
+                )
+            else:
+                reason = "reached its time limit; it does not stop when told to by SIGUSR2"
         self._note(attempts.FAILED)
-        raise JobFailed(self._failure(status))
+        raise JobFailed(f"{reason}; its last lines:\n" + b"".join(self.tail).decode(errors="replace"))
 
     def _execute(self) -> int:
         reading, writing = os.pipe()
@@ -199,28 +207,25 @@ class Attempt:
     def _note_signal(self, number: int, frame: FrameType | None) -> None:
         self.told.add(number)
 
-    def _elapsed(self) -> float:
-        return time.monotonic() - self.began
+    def _seconds_left(self) -> float:
+        """Return how long the job may still run: by SLURM, where a limit may have been changed, else by our clock."""
+        if self.job.cluster == "slurm" and (end := own_end(own_record())) is not None:
+            return end - time.time()
+        return 60 * self.job.minutes - (time.monotonic() - self.began)
 
-    def _reached_limit(self) -> bool:
-        """Return whether the job ended because SLURM ended it at its time limit: it does not stop when told to."""
-        return self.job.cluster == "slurm" and self._elapsed() >= 60 * self.job.minutes - CLOCK_S
-
-    def _go_on_later(self) -> None:
+    def _go_on_later(self, left_s: float) -> None:
         """Have the job put back into the queue and leave this process; return if it timed out too often.
 
         SLURM may send the signal up to a minute early, never earlier: what comes before was a preemption.
         """
         early = 60 if self.job.cluster == "slurm" else 0
-        at_limit = self._elapsed() >= 60 * self.job.minutes - self.job.signal_delay_s - early - CLOCK_S
-        timed_out = at_limit and signal.SIGUSR2 in self.told
+        timed_out = left_s <= self.job.signal_delay_s + early + CLOCK_S and signal.SIGUSR2 in self.told
         noted = self._note(attempts.TIMEOUT if timed_out else attempts.PREEMPTED)
         used = attempts.count(attempts.read(self.log), attempts.TIMEOUT) + self.job.timeouts_before
         if not noted:  # a full disk; SLURM's own count of restarts bounds them
             used = max(used, int(os.environ.get("SLURM_RESTART_COUNT", 0))) + 1
         if timed_out:
             if used > self.job.max_timeouts:
-                self.tail.append(b"told to stop at its time limit, and no requeue is left\n")
                 return
             say(f"stopped at its time limit, state saved: requeue {used} of {self.job.max_timeouts}")
         else:
@@ -286,13 +291,6 @@ class Attempt:
     def _summary(self) -> str:
         return attempts.summary(attempts.read(self.log), self.job.max_timeouts, self.job.timeouts_before)
 
-    def _failure(self, status: int) -> str:
-        if self._reached_limit():
-            reason = f"reached its time limit of {self.job.minutes} min; it does not stop on SIGUSR2"
-        else:
-            reason = f"exit status {status}"
-        return f"{reason}; its last lines:\n" + b"".join(self.tail).decode(errors="replace")
-
 
 def requeue(cluster: str) -> None:
     """Put this job back into the queue, unless SLURM is doing that already or has cancelled it.
@@ -307,7 +305,7 @@ def requeue(cluster: str) -> None:
         return
     deadline = time.monotonic() + GIVE_UP_S
     while time.monotonic() < deadline:
-        state = own_state(environment.job_id)
+        state = own_state(own_record())
         if state == "RUNNING":
             try:
                 environment._requeue(0)
@@ -320,15 +318,32 @@ def requeue(cluster: str) -> None:
         time.sleep(5)
 
 
-def own_state(job_id: str) -> str:
-    """Return this job's state by slurmctld, '' if it does not answer."""
+def own_record() -> str:
+    """Return what slurmctld knows of this job, '' if it does not answer."""
+    import submitit
+
     try:
-        text = subprocess.run(
-            ["scontrol", "--oneliner", "show", "job", job_id], capture_output=True, text=True, timeout=30, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
+        command = ["scontrol", "--oneliner", "show", "job", submitit.JobEnvironment().job_id]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError, RuntimeError):
         return ""
-    return next((word.partition("=")[2] for word in text.split() if word.startswith("JobState=")), "")
+
+
+def own_state(record: str) -> str:
+    """Return the job's state from its record, '' without one."""
+    return _value(record, "JobState")
+
+
+def own_end(record: str) -> float | None:
+    """Return when the job's time is up, None if its record does not say."""
+    try:
+        return time.mktime(time.strptime(_value(record, "EndTime"), "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None
+
+
+def _value(record: str, key: str) -> str:
+    return next((word.partition("=")[2] for word in record.split() if word.startswith(f"{key}=")), "")
 
 
 def say(text: str) -> None:
