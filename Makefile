@@ -61,7 +61,8 @@ test: lint ## Set up where needed, then every check: formatting, lints, types, a
 
 .PHONY: test-slurm
 test-slurm: $(INSTALLED) ## As root: start a real SLURM on this machine and break it in every way that tests/slurm lists
-	$(BIN)/pytest tests/slurm $(PYTEST_ARGS)
+	$(BIN)/pytest tests/slurm -n 3 -m 'not alone' $(PYTEST_ARGS)
+	$(BIN)/pytest tests/slurm -m alone $(PYTEST_ARGS)
 
 .PHONY: bench-slurm
 bench-slurm: $(INSTALLED) ## As root: the SLURM executor beside snakemake-executor-plugin-slurm, 100 and 400 jobs

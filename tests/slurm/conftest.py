@@ -1,6 +1,7 @@
 """A SLURM of our own, and a project with one training long enough to be hit."""
 
 import contextlib
+import fcntl
 import importlib.util
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,7 +31,7 @@ if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 2 << 
 ROOT = Path(__file__).parents[2]
 RUN = "digits-small_cnn/symmetric20/ls-alpha0.9/seed{seed}"
 METRICS = "results/tiny/runs/{run}/metrics.parquet"
-EPOCHS = 60
+EPOCHS = 40
 QUICK = [
     "--seconds-between-status-checks",
     "1",
@@ -57,29 +59,38 @@ def workflow_tests() -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return a running SLURM, stopped at the end. Its folder is world-readable: MariaDB runs as another user."""
-    folder = tmp_path_factory.mktemp("slurm")
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == os.getuid() and not path.stat().st_mode & 0o005:
-            path.chmod(path.stat().st_mode | 0o055)
+FOLDER_VARIABLE = "TEST_SLURM_FOLDER"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start SLURM once, also where pytest-xdist runs several tests at a time."""
+    if FOLDER_VARIABLE in os.environ or config.option.collectonly:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
     cluster = Cluster(folder)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+    os.environ[FOLDER_VARIABLE] = str(folder)
+    config.add_cleanup(lambda: (cluster.stop(), shutil.rmtree(folder)))
+    cluster.start()
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def slurm() -> Cluster:
+    """Return the running SLURM."""
+    return Cluster(Path(os.environ[FOLDER_VARIABLE]))
+
+
+@pytest.fixture(scope="session")
+def prepared(slurm: Cluster) -> Path:
     """Return a project whose dataset and noisy labels are made; its trainings save their state at every step."""
-    project = workflow_tests().copied(tmp_path_factory.mktemp("prepared"))
-    shutil.copytree(ROOT / "slurm", project.folder / "slurm")
-    project.change(lengthen)
-    project.made(*(METRICS.format(run=RUN.format(seed=seed)) for seed in (0, 1)), "--cores", "2")
-    folder: Path = project.folder
+    folder = slurm.folder / "prepared"
+    with (slurm.folder / "prepared.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            folder.mkdir()
+            project = workflow_tests().copied(folder)
+            shutil.copytree(ROOT / "slurm", folder / "slurm")
+            project.change(lengthen)
+            project.made(*(METRICS.format(run=RUN.format(seed=seed)) for seed in (0, 1)), "--cores", "2")
     return folder
 
 
@@ -87,17 +98,9 @@ def lengthen(scale: dict[str, Any]) -> None:
     """Make the trainings of digits last some seconds, and save at every step."""
     for setup in scale["setups"].values():
         setup["epochs"], setup["evaluate_every"] = EPOCHS, 1
-        setup["resources"] |= {"checkpoint_minutes": 0, "gpu": 1, "mem_mb": 1500}
+        setup["resources"] |= {"checkpoint_minutes": 0, "mem_mb": 1500}
     for grid in scale["figures"]["fig5"]["runs"]:
         grid["seeds"] = [0, 1, 2, 3]
-
-
-@pytest.fixture(scope="session")
-def undisturbed(prepared: Path) -> pd.DataFrame:
-    """Return the metrics of the training that ran through, without SLURM, in the time that it was given."""
-    frame = metrics(prepared, 0)
-    assert frame["epoch"].tolist() == list(range(1, EPOCHS + 1))
-    return frame
 
 
 @pytest.fixture
@@ -219,7 +222,7 @@ class Head:
             wait_for(lambda: text in self.text or self.running.poll() is not None, seconds, text)
         assert text in self.text, f"not said: {text}\n{self.text}\n{self.queue()}\n{self.job_logs()}"
 
-    def is_training(self, seed: int = 0, epochs: int = 5, seconds: float = 90) -> int:
+    def is_training(self, seed: int = 0, epochs: int = 3, seconds: float = 120) -> int:
         """Wait until a training has done some epochs and return its process."""
         log = self.folder / f"logs/tiny/train/{RUN.format(seed=seed)}.log"
 
@@ -251,13 +254,19 @@ class Head:
     def state(self, job_id: str) -> str:
         return self.cluster.run("squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job_id}").strip()
 
+    def is_queued(self) -> bool:
+        """Return whether SLURM has any job of this project."""
+        ids = {one.partition("_")[0] for one in self.job_ids()}
+        lines = self.cluster.run("squeue", "--noheader", "--format=%F", check=False).split()
+        return bool(ids & set(lines))
+
     def close(self) -> None:
         """End what a failed test left."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
         with contextlib.suppress(subprocess.SubprocessError):
-            self.cluster.run("scancel", "--user=root", check=False)
+            self.cluster.run("scancel", *self.job_ids(), check=False)
         for pid in trainers(str(self.folder)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -290,18 +299,20 @@ def train(head: Head) -> Callable[..., Head]:
 
 
 @pytest.fixture
-def is_as_undisturbed(project: Path, undisturbed: pd.DataFrame, observer: Observer, head: Head) -> Callable[..., None]:
+def is_as_undisturbed(project: Path, prepared: Path, observer: Observer, head: Head) -> Callable[..., None]:
     """Return a check: same metrics, as many trainings as attempts, never two at once, nothing running, queue empty."""
 
     def check(attempts: int, resumed: bool = True, seed: int = 0) -> None:
+        undisturbed = metrics(prepared, seed)
+        assert undisturbed["epoch"].tolist() == list(range(1, EPOCHS + 1))
         pd.testing.assert_frame_equal(metrics(project, seed), undisturbed, check_exact=True)
         log = str(project / f"logs/tiny/train/{RUN.format(seed=seed)}.log")
-        assert observer.most_at_once == {log: 1}
+        assert observer.most_at_once[log] == 1
         assert len(observer.pids[log]) == attempts, observer.pids
         restarts = whole_metrics(project, seed)["restarts"].iloc[-1]
         assert (restarts >= 1) == resumed, restarts
         wait_for(lambda: not trainers(str(project)), 20, "trainings to end")
-        wait_for(lambda: not head.cluster.run("squeue", "--noheader").strip(), 60, "an empty queue")
+        wait_for(lambda: not head.is_queued(), 60, "an empty queue")
         assert not list(project.glob("results/tiny/runs/**/checkpoint.pt"))
         assert not list(project.glob(".snakemake/submitit*/*/*/*.pkl"))
 

@@ -33,6 +33,7 @@ def test_preemption_by_signal(train, head, is_as_undisturbed, slurm, signals, pr
     assert [entry["event"] for entry in read_attempts(project)] == ["start", "preempted", "start", "done"]
 
 
+@pytest.mark.alone
 def test_preemption_by_a_job_of_higher_priority(train, head, is_as_undisturbed, slurm, project, tmp_path):
     """SLURM itself takes the node away, and the other job runs meanwhile."""
     train().is_training()
@@ -105,6 +106,7 @@ def test_killed_wrapper_leaves_no_process(train, head, is_as_undisturbed, projec
     is_as_undisturbed(attempts=2)
 
 
+@pytest.mark.alone
 def test_lost_node(train, head, is_as_undisturbed, slurm):
     """slurmd dies, SLURM takes the node for dead and requeues; the training is meanwhile still running there."""
     train().is_training()
@@ -117,6 +119,7 @@ def test_lost_node(train, head, is_as_undisturbed, slurm):
     is_as_undisturbed(attempts=2)
 
 
+@pytest.mark.alone
 def test_slurmctld_away(train, head, is_as_undisturbed, slurm):
     train().is_training()
     slurm.end("slurmctld", signal.SIGKILL)
@@ -128,6 +131,7 @@ def test_slurmctld_away(train, head, is_as_undisturbed, slurm):
     assert text.count("squeue failed") == 1
 
 
+@pytest.mark.alone
 def test_slurmdbd_away(train, head, is_as_undisturbed, slurm):
     head.arguments = ["--retries", "1"]
     trainer = train().is_training()
@@ -140,13 +144,12 @@ def test_slurmdbd_away(train, head, is_as_undisturbed, slurm):
     is_as_undisturbed(attempts=2)
 
 
-def test_killed_head(train, head, is_as_undisturbed, project, undisturbed):
-    """One training runs, another waits, a third has ended when the head is gone: all are found again."""
+def test_killed_head(head, is_as_undisturbed, project):
+    """One training runs and another waits when the head is gone: both are found again."""
     head.arguments = ["--set-resources", "train:gpu=2"]
     head.start(*(METRICS.format(run=RUN.format(seed=seed)) for seed in (0, 1)))
     head.said("submitted array")
-    seed = next(seed for seed in wait_any(project) if True)
-    head.is_training(seed)
+    head.is_training(wait_any(project)[0])
     head.kill()
     head.running.wait()
     first_jobs = head.job_ids()
@@ -155,6 +158,8 @@ def test_killed_head(train, head, is_as_undisturbed, project, undisturbed):
     text = head.ends()
     assert "2 jobs of an earlier run are taken over" in text
     assert head.job_ids() == first_jobs
+    for seed in (0, 1):
+        is_as_undisturbed(attempts=1, resumed=False, seed=seed)
 
 
 def wait_any(project: Path) -> list[int]:
@@ -168,7 +173,7 @@ def test_killed_head_and_a_job_that_ended_meanwhile(train, head, is_as_undisturb
     train().is_training()
     head.kill()
     head.running.wait()
-    wait_for(lambda: not head.queue().count(" R "), 90, "the training to end")
+    wait_for(lambda: not head.is_queued(), 120, "the training to end")
     subprocess.run(["snakemake", "--unlock"], cwd=project, check=True, capture_output=True)
     assert "Nothing to be done" in train().ends()
     shutil.rmtree(project / ".snakemake/submitit")  # nobody took the result file away
@@ -202,7 +207,7 @@ def test_full_disk_in_the_job_folder(train, head, is_as_undisturbed, project):
         head.ends()
     finally:
         head.close()
-        wait_for(lambda: not head.cluster.run("squeue", "--noheader").strip(), 60, "an empty queue")
+        wait_for(lambda: not head.is_queued(), 60, "an empty queue")
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
     is_as_undisturbed(attempts=1, resumed=False)
 
