@@ -31,7 +31,7 @@ if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 2 << 
 ROOT = Path(__file__).parents[2]
 RUN = "digits-small_cnn/symmetric20/ls-alpha0.9/seed{seed}"
 METRICS = "results/tiny/runs/{run}/metrics.parquet"
-EPOCHS = 40
+EPOCHS = 25
 QUICK = [
     "--seconds-between-status-checks",
     "1",

@@ -4,6 +4,7 @@ Each test counts processes: a run is never trained by two at once, and by no mor
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -62,8 +63,8 @@ def test_time_limit(train, head, is_as_undisturbed, slurm, project):
 
 
 def is_pending(pid: int, number: int) -> bool:
-    lines = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
-    return any(int(lines[key], 16) >> (number - 1) & 1 for key in ("SigPnd", "ShdPnd"))
+    pending = re.findall(r"^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in pending)
 
 
 def test_scontrol_requeue(train, head, is_as_undisturbed, slurm):

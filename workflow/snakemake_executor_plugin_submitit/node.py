@@ -208,10 +208,14 @@ class Attempt:
         self.told.add(number)
 
     def _seconds_left(self) -> float:
-        """Return how long the job may still run: by SLURM, where a limit may have been changed, else by our clock."""
-        if self.job.cluster == "slurm" and (end := own_end(own_record())) is not None:
-            return end - time.time()
-        return 60 * self.job.minutes - (time.monotonic() - self.began)
+        """Return how long the job may still run: by SLURM, where a limit may have been changed, else by our clock.
+
+        A job that was cancelled has not reached its limit, though SLURM says that its time is up.
+        """
+        record = own_record() if self.job.cluster == "slurm" else ""
+        if (end := own_end(record)) is None:
+            return 60 * self.job.minutes - (time.monotonic() - self.began)
+        return end - time.time() if own_state(record) in ("RUNNING", "COMPLETING", "TIMEOUT") else float("inf")
 
     def _go_on_later(self, left_s: float) -> None:
         """Have the job put back into the queue and leave this process; return if it timed out too often.
