@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 WORKFLOW = """
 rule all:
     input: expand("{name}.txt", name=["a", "b", "c"])
@@ -84,7 +86,10 @@ def test_a_secret_is_on_no_command_line_and_in_no_file(folder):
     ("arguments", "sentence"),
     [
         (["forgets.txt"], "rule forgets: resource runtime (minutes) is missing"),
-        (["a.txt", "--set-resources", "make:gpu=-1"], "rule make: resource gpu: -1 is not a whole number"),
+        (
+            ["a.txt", "--set-resources", "make:slurm_extra=--array"],
+            "rule make: resource slurm_extra: --array is set by",
+        ),
         (["a.txt", "--submitit-cluster", "slrum"], "unknown cluster 'slrum'; legal: slurm, local, debug"),
         (["a.txt", "--submitit-signal-delay", "1"], "--submitit-signal-delay: 1 is too small"),
         (["a.txt", "--submitit-use-srun", "perhaps"], "'perhaps' is neither true nor false"),

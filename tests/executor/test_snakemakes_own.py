@@ -1,9 +1,12 @@
 """Snakemake's own tests of an executor, on this machine's cluster."""
 
+import pytest
 from snakemake.common.tests import TestWorkflowsLocalStorageBase
-from snakemake.settings.types import DefaultResources, ResourceSettings
+from snakemake.settings.types import ResourceSettings
 
 from snakemake_executor_plugin_submitit import ExecutorSettings
+
+pytestmark = pytest.mark.slow
 
 
 class TestLocal(TestWorkflowsLocalStorageBase):
@@ -16,7 +19,7 @@ class TestLocal(TestWorkflowsLocalStorageBase):
         return ExecutorSettings(cluster="local")
 
     def get_resource_settings(self):
-        return ResourceSettings(default_resources=DefaultResources(["runtime=10"]))
+        return ResourceSettings(default_resources={"runtime": 10})
 
 
 class TestDebug(TestLocal):

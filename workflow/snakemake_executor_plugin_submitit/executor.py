@@ -161,7 +161,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
             self._accepted(batch, batch.submission, job_id)
             return
         if batch.submission is not None:
-            self.journal.ended(batch.submission, range(len(batch.tasks)))
+            self._withdraw(batch.submission)
             batch.submission = None
         if self.settings.cluster == "slurm":
             self._submit_to_slurm(batch)
@@ -181,10 +181,15 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
             folder = Path(submission.folder)
             job_id = to_slurm(jobs, folder, submission.token, submission.name, first.request, self.settings)
         except Rejected:
-            self.journal.ended(submission, range(len(jobs)))
+            self._withdraw(submission)
             raise
         self._accepted(batch, submission, job_id)
         self.sending = None
+
+    def _withdraw(self, submission: Submission) -> None:
+        """Note that the cluster did not take a submission."""
+        self.journal.ended(submission, [task.index for task in submission.tasks])
+        folders.remove_unsent(Path(submission.folder), submission.token, len(submission.tasks))
 
     def _start_here(self, task: Task) -> None:
         from snakemake_executor_plugin_submitit.submit import to_this_machine

@@ -57,6 +57,13 @@ def remove_task(folder: Path, token: str, index: int, job_id: str, logs: bool) -
             (folder / name).unlink()
 
 
+def remove_unsent(folder: Path, token: str, count: int) -> None:
+    """Remove the pickles of a submission that the cluster did not take."""
+    for index in range(count):
+        with contextlib.suppress(OSError):
+            (folder / pickle_name(token, index)).unlink()
+
+
 def log_file(folder: Path, job_id: str) -> Path:
     """Return where a task's output goes."""
     return folder / f"{job_id}_0_log.err"
