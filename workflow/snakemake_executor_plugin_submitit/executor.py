@@ -57,6 +57,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         self.registry = threading.RLock()
         self.gpus = Gpus()
         self.sbatch_trouble = False
+        self.cancelling = False
         self.cluster = self._open_cluster()
         self.watch = Watch(self.cluster, self.settings, self._say)
         self.base = folders.private(Path(self.settings.folder).expanduser().absolute())
@@ -65,11 +66,12 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
             self.journal = Journal(self.base / "journal.jsonl")
         except InUse as error:
             raise WorkflowError(str(error)) from None
-        former = self.journal.live()
+        former = self.journal.live(time.time() - 86400 * self.settings.keep_days)
         folders.prune(self.base, self.settings.keep_days, [Path(one.folder) for one in former])
         self.former = Former(
             [one for one in former if one.cluster == self.settings.cluster], self.journal, self.cluster, self._say
         )
+        self._warn_of_small_arrays(workflow)
         super().__init__(workflow, logger)
 
     # Jobs come in
@@ -127,6 +129,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         """Submit a batch; keep it for later if the cluster cannot take it now, fail its jobs if it never will."""
         from snakemake_executor_plugin_submitit.submit import Deferred, Rejected
 
+        if self.cancelling:
+            return
         try:
             self._submit(batch)
         except Rejected as error:
@@ -267,7 +271,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         infos = [info for info in active_jobs if info.aux]
         try:
             await asyncio.to_thread(self._send_unsent)
-            tasks = [info.aux["task"] for info in infos]
+            tasks = [task for info in infos if (task := info.aux["task"]).submission is not None]
             verdicts = dict(await asyncio.to_thread(self.watch.round, tasks)) if tasks else {}
         except Exception:
             self.log.warning(f"submitit executor: looking at jobs failed; they run on.\n{traceback.format_exc()}")
@@ -275,7 +279,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         for info in infos:
             task = info.aux["task"]
             try:
-                over = self._deal_with(task, verdicts.get(task, Verdict.WAIT))
+                over = task.over or self._deal_with(task, verdicts.get(task, Verdict.WAIT))
             except Exception:
                 over = False
                 self.log.warning(f"submitit executor: job {info.external_jobid}:\n{traceback.format_exc()}")
@@ -315,6 +319,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         task.timeouts_before += attempts.count(entries, attempts.TIMEOUT)
         self._say(f"job {task.job_id} ({task.rule}) was interrupted ({task.state or 'gone'}) and is submitted again")
         self._forget(task, logs=False)
+        task.displace()
         self._send(Batch([task]))
 
     def _note_interruptions(self, task: Task) -> None:
@@ -338,30 +343,48 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         self.journal.ended(task.placed, [task.index])
         self.gpus.give_back(task.placed.token)
         folders.remove_task(task.folder, task.placed.token, task.index, task.job_id, logs)
+        with contextlib.suppress(OSError):  # the base class's list of a job's input files, if they are many
+            Path(f"{self.get_jobscript(task.job)}.waitforfilesfile.txt").unlink()
         with self.registry:
             self.tasks.pop(task.job_id, None)
 
     # Ends
 
+    def cancel(self) -> None:
+        """Cancel this run's jobs, then, once nothing can be submitted any more, those that slipped in meanwhile."""
+        self.cancelling = True
+        self.cancel_jobs([])
+        self._stop_watching()
+        with self.registry:
+            late = [task for task in self.tasks.values() if task.index not in task.placed.cancelled]
+        if late:
+            self._cancel(late, [])
+        self.shutdown()
+
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Cancel all jobs of this run, also those that Snakemake does not list at this moment."""
         with self.registry:
-            tasks, self.unsent = list(self.tasks.values()), []
-            sending, self.sending = self.sending, None
-        if not tasks and sending is None:
-            return
+            tasks, unsent, self.unsent = list(self.tasks.values()), self.unsent, []
+        unheard = [one for one in (self.sending, *(batch.submission for batch in unsent)) if one and one.job_id is None]
+        self._cancel(tasks, unheard)
+
+    def _cancel(self, tasks: Sequence[Task], unheard: Sequence[Submission]) -> None:
+        """Cancel tasks by their ids, whole arrays at once, and by name what SLURM may have taken unheard."""
         ids = _cancel_ids(tasks)
-        self._say(f"cancelling {len(tasks)} jobs: {' '.join(ids)}")
+        if tasks:
+            self._say(f"cancelling {len(tasks)} jobs: {' '.join(ids)}")
         try:
-            if sending is not None and sending.job_id is None:
-                self.cluster.cancel_by_name(sending.name)
+            for name in dict.fromkeys(submission.name for submission in unheard):
+                self.cluster.cancel_by_name(name)
             self.cluster.cancel(ids)
         except Silent as error:
-            self.log.warning(f"submitit executor: cancelling failed ({error}); by hand: scancel {' '.join(ids)}")
+            names = " ".join(f"--name={submission.name}" for submission in unheard)
+            self._warn(f"cancelling failed ({error}); by hand: scancel {' '.join(ids)} {names}".rstrip())
             return
         for task in tasks:
             self.journal.cancelled(task.placed, [task.index])
-        self._say_survivors(tasks)
+        if tasks:
+            self._say_survivors(tasks)
 
     def _say_survivors(self, tasks: Sequence[Task]) -> None:
         """Watch cancelled jobs end, a training saves its state first, and name those that still run."""
@@ -376,11 +399,14 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
 
     def shutdown(self) -> None:
         """Stop watching. Unlike the base class's, this leaves folders alone that waiting jobs may need."""
+        self._stop_watching()
+        folders.tidy(self.run_folder)
+        self.journal.close()
+
+    def _stop_watching(self) -> None:
         with self.lock:
             self.wait = False
         self.wait_thread.join()
-        folders.tidy(self.run_folder)
-        self.journal.close()
 
     async def sleep(self) -> None:
         """Sleep until the next round, but not when Snakemake wants to end."""
@@ -417,6 +443,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
             )
         return Slurm(self.settings.command_timeout, self._warn, self._say)
 
+    def _warn_of_small_arrays(self, workflow: WorkflowExecutorInterface) -> None:
+        limit = getattr(getattr(workflow, "scheduling_settings", None), "max_jobs_per_timespan", None)
+        if self.settings.cluster == "slurm" and getattr(limit, "max_jobs", 1000) <= 100:
+            self._warn(f"--max-jobs-per-timespan {limit} cuts arrays to that many jobs; 5000/1s does not")
+
     def _say(self, text: str) -> None:
         self.log.info(f"submitit executor: {text}.")
 
@@ -425,6 +456,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
 
     def _refuse(self, tasks: Sequence[Task], reason: str) -> None:
         for task in tasks:
+            task.over = True
             self._error(task.job, f"rule {task.rule}: {reason}.")
 
     def _error(self, job: JobExecutorInterface, message: str) -> None:

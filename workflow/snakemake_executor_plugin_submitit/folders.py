@@ -94,6 +94,8 @@ def tidy(run_folder: Path) -> None:
     for folder in [path for path in _entries(run_folder) if path.is_dir()]:
         if all(re.search(r"_submission\.sh$|^\.submission_file_", path.name) for path in _entries(folder)):
             shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        run_folder.rmdir()  # if nothing was submitted
 
 
 def prune(base: Path, keep_days: int, in_use: Iterable[Path]) -> None:

@@ -83,10 +83,10 @@ class Journal:
         path.with_suffix(".owner").write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
         self._unwritten: list[str] = []
 
-    def live(self) -> list[Submission]:
-        """Return the submissions that have tasks which are not over, as earlier runs left them; drop all others."""
+    def live(self, oldest: float = 0) -> list[Submission]:
+        """Return the submissions since `oldest` that have tasks which are not over; drop all others."""
         self._file.seek(0)
-        submissions = [one for one in replay(self._file) if one.live]
+        submissions = [one for one in replay(self._file) if one.live and one.time >= oldest]
         self._rewrite(submissions)
         return submissions
 

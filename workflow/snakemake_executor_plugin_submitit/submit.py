@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,6 +97,14 @@ class ArrayExecutor(submitit.SlurmExecutor):
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
         # timeout puts sbatch into a process group of its own, out of Ctrl-C's reach.
         return ["timeout", "--kill-after=5", str(self.timeout_s), "sbatch", str(submission_file_path)]
+
+    @staticmethod
+    def _get_job_id_from_submission_command(string: bytes | str) -> str:
+        """Return the id that sbatch printed; a site's banner may speak of a 'job 5' too."""
+        text = string if isinstance(string, str) else string.decode()
+        if match := re.findall(r"Submitted batch job (\d+)", text):
+            return str(match[-1])
+        raise FailedSubmissionError(f"sbatch printed no job id: {text!r}")
 
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         count = len(delayed_submissions)

@@ -29,6 +29,7 @@ class Task:
     state: str | None = None
     since: float = field(default_factory=time.monotonic)  # result and state have been these
     was_running: bool = False
+    over: bool = False  # Snakemake was told that it failed, though it was never, or not again, submitted
 
     @property
     def kind(self) -> tuple[str, Request]:
@@ -70,6 +71,10 @@ class Task:
         self.submission, self.index = submission, index
         self.saw(None, None)
         self.was_running = False
+
+    def displace(self) -> None:
+        """Note that it is to be submitted again: no submission is its own."""
+        self.submission = None
 
     def saw(self, result: str | None, state: str | None) -> float:
         """Note what was seen, and return for how many seconds it has been so."""
