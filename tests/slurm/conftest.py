@@ -148,15 +148,26 @@ class Observer(threading.Thread):
 
 
 def trainers(folder: str) -> list[int]:
-    """Return the processes that train in a project: Snakemake's copy of the script, run by Python itself."""
-    found = []
+    """Return the processes that train in a project: Snakemake's copy of the script, run by Python itself.
+
+    A fork of one that is about to become another program, say git, is none.
+    """
+    found: list[int] = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (path / "cmdline").read_bytes().split(b"\0")
             script = any(word.endswith(b".train.py") for word in words[1:3])
             if script and b"python" in words[0] and os.readlink(path / "cwd") == folder and alive(int(path.name)):
                 found.append(int(path.name))
-    return found
+    return [pid for pid in found if parent_of(pid) not in found]
+
+
+def parent_of(pid: int) -> int:
+    """Return a process's parent, 0 if it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
 
 
 def log_of(pid: int) -> str:
@@ -193,7 +204,7 @@ class Head:
 
     @property
     def output(self) -> Path:
-        return self.folder.parent / "snakemake.log"
+        return self.folder.with_name(f"{self.folder.name}.log")
 
     @property
     def text(self) -> str:

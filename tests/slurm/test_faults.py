@@ -59,6 +59,10 @@ def test_time_limit(train, head, is_as_undisturbed, slurm, project):
     wait_for(lambda: not alive(pid) or is_pending(pid, signal.SIGUSR2), 75, "SLURM's signal")
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
+    head.said("is back in the queue: 1 of 3 requeues after its time limit")
+    slurm.run(
+        "scontrol", "update", f"JobId={head.job_ids()[0]}", "TimeLimit=10"
+    )  # a minute may be short on a busy machine
     text = head.ends()
     is_as_undisturbed(attempts=2)
     assert "1 of 3 requeues after its time limit" in text

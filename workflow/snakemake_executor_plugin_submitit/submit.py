@@ -170,7 +170,12 @@ def _outside_of_jobs() -> Iterator[None]:
 
     Only then: on a login node SBATCH_ACCOUNT and its like are the user's wishes.
     """
-    with clean_env() if "SLURM_JOB_ID" in os.environ else contextlib.nullcontext():
+    if "SLURM_JOB_ID" not in os.environ:
+        yield
+        return
+    where = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
+    with clean_env():
+        os.environ.update(where)  # how to reach the cluster is no setting of the job
         yield
 
 
