@@ -32,7 +32,7 @@ rule all:
 
 rule one:
     output: "out/{{number}}.txt"
-    resources: runtime=10, mem_mb=300
+    resources: runtime=10, mem_mb=1000
     shell: "echo {{wildcards.number}} >{{output}}"
 """
 COMMON = ["--jobs", "1000", "--latency-wait", "10", "--scheduler", "greedy", "--max-jobs-per-timespan", "5000/1s"]

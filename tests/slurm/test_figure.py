@@ -14,49 +14,45 @@ from conftest import ROOT, Head, workflow_tests
 
 from adaptive_smoothing import records
 
-FIGURE = "paper_figures/small/fig7.pdf"
-TABLE = "results/small/figures/fig7.parquet"
+FIGURE = "paper_figures/{scale}/fig7.pdf"
+TABLE = "results/{scale}/figures/fig7.parquet"
 
 
-@pytest.fixture(scope="module")
-def small(slurm) -> Path:
-    """Return a project with a copy of the small scale and of the dataset, if it was made already."""
-    folder = slurm.folder / "small"
-    folder.mkdir()
-    workflow_tests().copied(folder)
-    shutil.copytree(ROOT / "slurm", folder / "slurm")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def local_table(slurm) -> pd.DataFrame:
+def made_locally(scale: str, folder: Path) -> pd.DataFrame:
     """Return the figure's table as a local run makes it: this folder's, if `make small` has made it with this code."""
-    here = subprocess.run(["snakemake", "--dry-run", TABLE], cwd=ROOT, capture_output=True, text=True, check=False)
-    if "Nothing to be done" in here.stdout + here.stderr:
-        return records.read_frame(ROOT / TABLE)[0]
-    folder = slurm.folder / "small-local"
+    table = TABLE.format(scale=scale)
+    plan = ["snakemake", "--dry-run", table]
+    if "Nothing to be done" in subprocess.run(plan, cwd=ROOT, capture_output=True, text=True, check=False).stdout:
+        return records.read_frame(ROOT / table)[0]
     folder.mkdir()
     workflow_tests().copied(folder)
-    subprocess.run(["snakemake", TABLE, "--cores", "2"], cwd=folder, check=True, capture_output=True)
-    return records.read_frame(folder / TABLE)[0]
+    subprocess.run(["snakemake", table, "--cores", "2"], cwd=folder, check=True, capture_output=True)
+    return records.read_frame(folder / table)[0]
 
 
 @pytest.mark.alone
-def test_figure_7_is_the_local_runs(small, local_table, slurm):
-    """All 105 trainings in one array; a single sbatch; the table equal to the last bit, timings aside."""
-    head = Head(small, slurm, arguments=["--set-resources", "train:gpu=1"])
+@pytest.mark.parametrize("scale", ["tiny", "small"])
+def test_figure_7_is_the_local_runs(slurm, tmp_path, scale):
+    """All trainings (105 at small scale) in one array; the PDF; the table equal to the last bit, timings aside."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    workflow_tests().copied(folder)
+    shutil.copytree(ROOT / "slurm", folder / "slurm")
+    local = made_locally(scale, tmp_path / "local")
+    head = Head(folder, slurm, arguments=["--set-resources", "train:gpu=1"])
     try:
-        text = head.start(FIGURE).ends(seconds=3600)
+        text = head.start(FIGURE.format(scale=scale)).ends(seconds=3600)
     finally:
         head.close()
-    assert (small / FIGURE).read_bytes().startswith(b"%PDF")
-    table = records.read_frame(small / TABLE)[0]
+    assert (folder / FIGURE.format(scale=scale)).read_bytes().startswith(b"%PDF")
+    table = records.read_frame(folder / TABLE.format(scale=scale))[0]
     columns = [column for column in table.columns if column not in records.NOT_REPRODUCED]
-    pd.testing.assert_frame_equal(table[columns], local_table[columns], check_exact=True)
-    array, count = re.search(r"submitted array (\d+) with (\d+) jobs of train", text).groups()
-    assert int(count) == len(head.job_ids()) == table["run"].nunique()
+    pd.testing.assert_frame_equal(table[columns], local[columns], check_exact=True)
+    (found,) = re.findall(r"submitted array (\d+) with (\d+) jobs of train", text)
+    array, count = found[0], int(found[1])
+    assert count == len(head.job_ids()) == table["run"].nunique()
     lines = slurm.run("sacct", "-X", "-n", "-P", "-o", "JobID,State", "-j", array).split()
-    assert sorted(lines) == sorted(f"{array}_{index}|COMPLETED" for index in range(int(count)))
+    assert sorted(lines) == sorted(f"{array}_{index}|COMPLETED" for index in range(count))
 
 
 WORKFLOW = """
