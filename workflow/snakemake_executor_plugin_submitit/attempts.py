@@ -86,7 +86,8 @@ def asks_to_go_on(entries: Sequence[Entry]) -> bool:
 def summary(entries: Sequence[Entry], max_timeouts: int, timeouts_before: int = 0) -> str:
     """Return in words how often the job was interrupted, '' if it was not."""
     timeouts = count(entries, TIMEOUT) + timeouts_before
-    others = max(0, count(entries, START) - 1 - count(entries, TIMEOUT))
+    begun = len({entry.attempt for entry in entries if entry.event == START})
+    others = max(0, begun - 1 - count(entries, TIMEOUT))
     parts = []
     if timeouts:
         parts.append(f"{min(timeouts, max_timeouts)} of {max_timeouts} requeues after its time limit")
