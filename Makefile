@@ -68,6 +68,19 @@ plan: $(INSTALLED) ## Show what the whole paper would run, and run nothing
 test: lint ## Set up where needed, then every check: formatting, lints, types, all tests
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
+.PHONY: test-slurm
+test-slurm: $(INSTALLED) ## As root: start a real SLURM on this machine and break it in every way that tests/slurm lists
+	$(BIN)/pytest tests/slurm -n 3 -m 'not alone' $(PYTEST_ARGS)
+	$(BIN)/pytest tests/slurm -m alone $(PYTEST_ARGS)
+
+.PHONY: bench-slurm
+bench-slurm: $(INSTALLED) ## As root: the SLURM executor beside snakemake-executor-plugin-slurm, 100 and 400 jobs
+	$(BIN)/python benchmarks/slurm.py
+
+.PHONY: doctor
+doctor: $(INSTALLED) ## On a cluster's login node: what --profile slurm will meet there
+	@$(BIN)/python -m snakemake_executor_plugin_submitit.doctor
+
 .PHONY: lint
 lint: $(INSTALLED) ## Every check but the tests
 	$(BIN)/ruff check .

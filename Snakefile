@@ -53,7 +53,7 @@ warm_process = warm.Warm()
 
 
 onstart:
-    if settings.warm:
+    if settings.warm and workflow.local_exec:  # on a cluster's node it would be another machine's
         warm_process.start()
 
 

@@ -1,0 +1,258 @@
+"""The executor plugin's pure parts: requests, states, verdicts, grouping, and what SLURM's commands print."""
+
+import pytest
+
+from snakemake_executor_plugin_submitit import attempts, former, identity, slurm
+from snakemake_executor_plugin_submitit.attempts import Entry
+from snakemake_executor_plugin_submitit.doctor import arrays, partitions, preemption, requeues
+from snakemake_executor_plugin_submitit.executor import _reason
+from snakemake_executor_plugin_submitit.grouping import batches
+from snakemake_executor_plugin_submitit.outcome import CONFIRM_S, RESULT_LAG_S, Verdict, judge
+from snakemake_executor_plugin_submitit.request import BadRequest, request_of, slurm_options
+from snakemake_executor_plugin_submitit.states import STATES, Meaning, meaning
+from snakemake_executor_plugin_submitit.submit import Deferred, Rejected, _sorted_out
+
+DELAY = 90
+# JOB STATE CODES of man squeue and man sacct, SLURM 20.11 to 25.11, and what may become of a job in each.
+MAY_STILL_RUN = [
+    *("COMPLETING", "CONFIGURING", "EXPEDITING", "PENDING", "POWER_UP_NODE", "REQUEUED", "REQUEUE_FED"),
+    *("REQUEUE_HOLD", "RESIZING", "RESV_DEL_HOLD", "RUNNING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED"),
+    *("SUSPENDED", "UPDATE_DB"),
+]
+MAY_RUN_AGAIN = ["BOOT_FAIL", "LAUNCH_FAILED", "NODE_FAIL", "PREEMPTED", "RECONFIG_FAIL", "REVOKED"]
+OVER = ["CANCELLED", "DEADLINE", "FAILED", "OUT_OF_MEMORY", "TIMEOUT"]
+
+
+def request(**resources):
+    return request_of({"runtime": 10, **resources}, resources.pop("threads", 1), DELAY)
+
+
+def test_every_documented_state_is_in_the_table():
+    assert sorted(STATES) == sorted([*MAY_STILL_RUN, *MAY_RUN_AGAIN, *OVER, "COMPLETED"])
+
+
+@pytest.mark.parametrize("state", [*MAY_STILL_RUN, "A_STATE_OF_SLURM_30"])
+@pytest.mark.parametrize("result", [None, "error"])
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_job_that_may_still_run_is_waited_for_whatever_else_is_known(state, result, asks):
+    assert judge(result, state, 1e9, asks, 180) is Verdict.WAIT
+
+
+@pytest.mark.parametrize("state", MAY_RUN_AGAIN)
+def test_a_job_that_slurm_may_run_again_is_given_time_and_then_submitted_again(state):
+    assert judge(None, state, 179, False, 180) is Verdict.WAIT
+    assert judge(None, state, 180, False, 180) is Verdict.AGAIN
+    assert judge("error", state, 180, False, 180) is Verdict.FAILED
+
+
+@pytest.mark.parametrize("state", [*OVER, "CANCELLED by 1000", "CANCELLED+", "failed"])
+def test_a_job_that_is_over_without_a_result_has_failed_once_that_holds(state):
+    assert judge(None, state, CONFIRM_S - 0.1, False, 180) is Verdict.WAIT
+    assert judge(None, state, CONFIRM_S, False, 180) is Verdict.FAILED
+    expected = Verdict.FAILED if state.startswith("CANCELLED") else Verdict.AGAIN
+    assert judge(None, state, CONFIRM_S, True, 180) is expected
+
+
+@pytest.mark.parametrize("state", [None, "", "COMPLETED", *MAY_STILL_RUN, *MAY_RUN_AGAIN, *OVER])
+def test_a_success_is_one_in_every_state(state):
+    assert judge("success", state, 0, False, 180) is Verdict.SUCCESS
+
+
+@pytest.mark.parametrize("result", [None, "error"])
+def test_nothing_is_concluded_from_no_answer(result):
+    assert judge(result, None, 1e9, True, 0) is Verdict.WAIT
+
+
+def test_completed_is_a_success_once_the_result_had_time_to_show_up():
+    assert judge(None, "COMPLETED", RESULT_LAG_S - 1, False, 180) is Verdict.WAIT
+    assert judge(None, "COMPLETED", RESULT_LAG_S, False, 180) is Verdict.SUCCESS
+    assert meaning("COMPLETED") is Meaning.COMPLETED
+
+
+def test_a_job_that_slurm_does_not_know_fails_after_the_patience():
+    assert judge(None, "", 179, False, 180) is Verdict.WAIT
+    assert judge(None, "", 180, False, 180) is Verdict.FAILED
+    assert judge(None, "", 180, True, 180) is Verdict.AGAIN
+    assert judge("error", "", CONFIRM_S, False, 180) is Verdict.FAILED
+
+
+def test_all_resources_become_options():
+    asked = request_of(
+        {
+            "runtime": 120,
+            "gpu": 2,
+            "gpu_model": "a100",
+            "mem_mb": 4001,
+            "slurm_partition": "gpu",
+            "slurm_account": "lab",
+            "slurm_qos": "high",
+            "slurm_constraint": "ib&ssd",
+            "slurm_extra": "--reservation='my night' --exclusive",
+            "device": "cuda",
+            "data_root": "/somewhere",
+            "checkpoint_minutes": 10,
+            "tmpdir": "/tmp",
+        },
+        8,
+        DELAY,
+    )
+    assert slurm_options(asked, DELAY, use_srun=True) == {
+        "time": 120,
+        "nodes": 1,
+        "ntasks": 1,
+        "cpus-per-task": 8,
+        "signal": "USR2@90",
+        "requeue": True,
+        "mem": "4001M",
+        "gres": "gpu:a100:2",
+        "partition": "gpu",
+        "account": "lab",
+        "qos": "high",
+        "constraint": "ib&ssd",
+        "reservation": "my night",
+        "exclusive": True,
+    }
+
+
+def test_without_srun_the_batch_shell_gets_the_signal():
+    assert slurm_options(request(), DELAY, use_srun=False)["signal"] == "B:USR2@90"
+
+
+def test_no_gpu_and_no_memory_ask_for_neither():
+    assert {"gres", "mem"}.isdisjoint(slurm_options(request(gpu=0), DELAY, use_srun=True))
+
+
+@pytest.mark.parametrize(
+    ("resources", "named"),
+    [
+        ({"runtime": None}, "runtime (minutes) is missing"),
+        ({"runtime": 3}, "runtime is 3 min"),
+        ({"runtime": 2.5}, "runtime: 2.5"),
+        ({"runtime": "10"}, "runtime: '10'"),
+        ({"gpu": -1}, "gpu: -1"),
+        ({"gpu": True}, "gpu: True"),
+        ({"gpu": 1, "gpu_model": "a100:2"}, "gpu_model: 'a100:2'"),
+        ({"gpu_model": "a100"}, "gpu is 0"),
+        ({"mem_mb": 0}, "mem_mb: 0"),
+        ({"slurm_extra": "--nice 5"}, "'5'"),
+        ({"slurm_extra": "-x node"}, "'-x'"),
+        ({"slurm_extra": "--array=1-5"}, "--array is set"),
+        ({"slurm_extra": "--comment='x"}, "cannot be read"),
+        ({"slurm_partition": "a\n#SBATCH --wrap=x"}, "slurm_partition"),
+    ],
+)
+def test_a_wrong_resource_names_itself(resources, named):
+    with pytest.raises(BadRequest) as error:
+        request(**resources)
+    assert named in str(error.value)
+
+
+def test_the_least_runtime_that_is_named_is_accepted():
+    for delay in (5, 90, 600):
+        with pytest.raises(BadRequest) as error:
+            request_of({"runtime": 1}, 1, delay)
+        least = int(str(error.value).rsplit("at least ", 1)[1].split()[0])
+        assert request_of({"runtime": least}, 1, delay).runtime == least
+        with pytest.raises(BadRequest):
+            request_of({"runtime": least - 1}, 1, delay)
+
+
+def test_jobs_of_one_rule_with_equal_requests_go_up_together_in_pieces():
+    small, large = request(mem_mb=1), request(mem_mb=2)
+    jobs = [("train", small)] * 5 + [("train", large)] * 2 + [("measure", small)] + [("train", small)]
+    made = batches(list(enumerate(jobs)), lambda job: job[1], size=4)
+    assert [[number for number, _ in batch] for batch in made] == [[0, 1, 2, 3], [4, 8], [5, 6], [7]]
+    assert batches([], lambda job: job, size=4) == []
+
+
+def test_states_of_arrays_are_read():
+    text = "12_3|RUNNING\n12_[4-6,9%2]|PENDING\n77|COMPLETED\nCLUSTER: x\n12_1|CANCELLED by 1000\n"
+    assert slurm.parse_states(text) == {
+        "12_3": "RUNNING",
+        **{f"12_{index}": "PENDING" for index in (4, 5, 6, 9)},
+        "77": "COMPLETED",
+        "12_1": "CANCELLED by 1000",
+    }
+    assert slurm.whole_ids(["12_0", "12_1", "7", "13_0"]) == ["12", "7", "13"]
+
+
+def test_the_configuration_is_read():
+    text = "Configuration data as of 2026\nMaxArraySize            = 1001\nSlurmctldParameters     = a=b,c\n\n"
+    assert slurm.configuration(text) == {"MaxArraySize": "1001", "SlurmctldParameters": "a=b,c"}
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "outage"),
+    [
+        (
+            "sbatch: error: Batch job submission failed: Invalid account or account/partition combination",
+            Rejected,
+            None,
+        ),
+        ("sbatch: error: invalid partition specified: nix", Rejected, None),
+        ("sbatch: error: Batch job submission failed: Requested node configuration is not available", Rejected, None),
+        ("sbatch: error: Socket timed out on send/recv operation", Deferred, True),
+        ("sbatch: error: Unable to contact slurm controller (connect failure)", Deferred, True),
+        ("sbatch: error: QOSMaxSubmitJobPerUserLimit", Deferred, True),
+        ("", Deferred, True),
+        ("sbatch: error: something new", Deferred, False),
+    ],
+)
+def test_what_sbatch_says_is_understood(said, kind, outage):
+    error = _sorted_out(RuntimeError(said))
+    assert isinstance(error, kind)
+    assert getattr(error, "outage", None) == outage
+
+
+def test_attempts_survive_a_line_that_was_cut_short(tmp_path):
+    path = tmp_path / "attempts.jsonl"
+    assert attempts.append(path, Entry(attempts.START, "1-1", 1.0))
+    with path.open("a") as file:
+        file.write('{"event": "sta')
+    assert attempts.append(path, Entry(attempts.TIMEOUT, "1-1", 2.0))
+    assert attempts.append(path, Entry(attempts.START, "2-2", 3.0))
+    entries = attempts.read(path)
+    assert [entry.event for entry in entries] == [attempts.START, attempts.TIMEOUT, attempts.START]
+    assert attempts.stopped(entries, "1-1") and not attempts.stopped(entries, "2-2")
+    assert not attempts.finished(entries) and not attempts.asks_to_go_on(entries)
+    assert attempts.asks_to_go_on(entries[:2])
+    assert attempts.summary(entries, 3) == "1 of 3 requeues after its time limit"
+    assert attempts.summary(entries[:1], 3) == ""
+    assert attempts.read(tmp_path / "none") == []
+    assert not attempts.append(tmp_path / "no folder" / "x", entries[0])
+
+
+def test_values_have_a_text_that_does_not_depend_on_memory():
+    class Thing:
+        pass
+
+    assert identity.stable(Thing()) == identity.stable(Thing())
+    assert identity.stable({"a": {3, 1, 2}}) == identity.stable({"a": {2, 3, 1}})
+    assert identity.stable({"a": 1}) != identity.stable({"a": 2})
+
+
+def test_the_reason_of_a_failure_is_found_in_submitits_traceback():
+    trace = (
+        'Traceback (most recent call last):\n  File "x.py", line 1, in f\n    y()\n'
+        "snakemake_executor_plugin_submitit.node.JobFailed: exit status 1; its last lines:\nerror: of the job\n"
+    )
+    assert _reason(trace) == "exit status 1"
+    assert _reason("Traceback:\n  x\nValueError: bad\n") == "ValueError: bad"
+
+
+def test_a_few_of_many_are_named():
+    assert former._some(["a", "b"]) == "a, b"
+    assert former._some(map(str, range(5))) == "0, 1, 2 and 2 more"
+
+
+def test_the_doctor_reads_a_configuration():
+    preempting = {"PreemptMode": "REQUEUE", "PreemptType": "preempt/partition_prio"}
+    assert preemption({}).grade == "ok"
+    assert "SIGTERM only" in preemption(preempting).text
+    assert "SIGUSR2" in preemption({**preempting, "SlurmctldParameters": "preempt_send_user_signal"}).text
+    assert arrays({"MaxArraySize": "0"}).grade == "note"
+    assert "1001" in arrays({"MaxArraySize": "1001"}).text
+    assert "--requeue" in requeues({"JobRequeue": "0"}).text
+    found = partitions("gpu*|infinite|gpu:a100:4|up\ncpu|1:00:00|(null)|down\n")
+    assert [finding.grade for finding in found] == ["ok", "note"]
+    assert "no partition shows GPUs" in partitions("cpu|1:00:00|(null)|up\n")[-1].text

@@ -1,0 +1,176 @@
+"""Figure 7 of the small scale through `--profile slurm`, and what SLURM says of the jobs."""
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT, Head, workflow_tests
+
+from adaptive_smoothing import records
+
+FIGURE = "paper_figures/{scale}/fig7.pdf"
+TABLE = "results/{scale}/figures/fig7.parquet"
+
+
+def made_locally(scale: str, folder: Path) -> pd.DataFrame:
+    """Return the figure's table as a local run makes it: this folder's, if `make small` has made it with this code."""
+    table = TABLE.format(scale=scale)
+    plan = ["snakemake", "--dry-run", table]
+    if "Nothing to be done" in subprocess.run(plan, cwd=ROOT, capture_output=True, text=True, check=False).stdout:
+        return records.read_frame(ROOT / table)[0]
+    folder.mkdir()
+    workflow_tests().copied(folder)
+    subprocess.run(["snakemake", table, "--cores", "2"], cwd=folder, check=True, capture_output=True)
+    return records.read_frame(folder / table)[0]
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("scale", ["tiny", "small"])
+def test_figure_7_is_the_local_runs(slurm, tmp_path, scale):
+    """All trainings (105 at small scale) in one array; the PDF; the table equal to the last bit, timings aside."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    workflow_tests().copied(folder)
+    shutil.copytree(ROOT / "slurm", folder / "slurm")
+    local = made_locally(scale, tmp_path / "local")
+    head = Head(folder, slurm, arguments=["--set-resources", "train:gpu=1"])
+    try:
+        text = head.start(FIGURE.format(scale=scale)).ends(seconds=3600)
+    finally:
+        head.close()
+    assert (folder / FIGURE.format(scale=scale)).read_bytes().startswith(b"%PDF")
+    table = records.read_frame(folder / TABLE.format(scale=scale))[0]
+    columns = [column for column in table.columns if column not in records.NOT_REPRODUCED]
+    pd.testing.assert_frame_equal(table[columns], local[columns], check_exact=True)
+    (found,) = re.findall(r"submitted array (\d+) with (\d+) jobs of train", text)
+    array, count = found[0], int(found[1])
+    assert count == len(head.job_ids()) == table["run"].nunique()
+    lines = slurm.run("sacct", "-X", "-n", "-P", "-o", "JobID,State", "-j", array).split()
+    assert sorted(lines) == sorted(f"{array}_{index}|COMPLETED" for index in range(count))
+
+
+WORKFLOW = """
+rule all:
+    input: expand("{name}/used.txt", name=list("abcdef"))
+
+rule use_gpu:
+    output: "{name}/used.txt"
+    resources: runtime=5, mem_mb=400, gpu=1
+    threads: 2
+    shell: "echo $CUDA_VISIBLE_DEVICES $SLURM_CPUS_PER_TASK $(date +%s.%N) >{output}; sleep 2; date +%s.%N >>{output}"
+"""
+
+
+@pytest.mark.parametrize("srun", ["true", "false"])
+def test_gpus_are_exclusive_and_each_job_finds_its_folder(slurm, tmp_path, srun):
+    """Six jobs with folders of their own share two GPUs: at most one at a time on each."""
+    (tmp_path / "Snakefile").write_text(WORKFLOW)
+    shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
+    head = Head(tmp_path, slurm, arguments=["--submitit-use-srun", srun])
+    try:
+        text = head.start().ends()
+    finally:
+        head.close()
+    assert len(re.findall(r"submitted array \d+ with 6 jobs", text)) == 1
+    uses: dict[str, list[tuple[float, float]]] = {}
+    for name in "abcdef":
+        first, end = (tmp_path / name / "used.txt").read_text().splitlines()
+        gpu, cpus, begin = first.split()
+        assert gpu in ("0", "1") and cpus == "2"
+        uses.setdefault(gpu, []).append((float(begin), float(end)))
+    for times in uses.values():
+        ordered = sorted(times)
+        assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(ordered))
+
+
+GROUPS = """
+rule all:
+    input: expand("{name}.second", name=list("abc"))
+
+rule first:
+    output: "{name}.first"
+    group: "pair"
+    resources: runtime=5, mem_mb=300
+    shell: "echo {wildcards.name} >{output}"
+
+rule second:
+    input: "{name}.first"
+    output: "{name}.second"
+    group: "pair"
+    resources: runtime=5, mem_mb=300
+    shell: "cat {input} {input} >{output}"
+"""
+
+
+def test_groups_are_single_jobs(slurm, tmp_path):
+    (tmp_path / "Snakefile").write_text(GROUPS)
+    shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
+    head = Head(tmp_path, slurm)
+    try:
+        head.start().ends()
+    finally:
+        head.close()
+    assert [(tmp_path / f"{name}.second").read_text() for name in "abc"] == ["a\na\n", "b\nb\n", "c\nc\n"]
+    assert len(head.job_ids()) == 3
+
+
+def test_a_rejected_job_fails_alone_and_says_why(slurm, tmp_path):
+    (tmp_path / "Snakefile").write_text(WORKFLOW)
+    shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
+    head = Head(tmp_path, slurm, arguments=["--default-resources", "slurm_partition=nowhere"])
+    try:
+        text = head.start("a/used.txt").ends(status=1)
+    finally:
+        head.close()
+    assert "rule use_gpu: the cluster rejects it: " in text and "nvalid partition" in text
+
+
+def test_snakemake_inside_a_job(slurm, tmp_path):
+    """Its own SLURM variables, its memory per CPU among them, must not reach the jobs it submits."""
+    (tmp_path / "Snakefile").write_text(WORKFLOW)
+    shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
+    head = Head(tmp_path, slurm)
+    script = tmp_path / "head.sh"
+    snakemake = Path(shutil.which("snakemake") or "")
+    script.write_text(
+        "#!/bin/bash\n#SBATCH --mem-per-cpu=700 --ntasks=1 --time=10\n"
+        f"exec {snakemake} a/used.txt b/used.txt --profile slurm --seconds-between-status-checks 1\n"
+    )
+    done = subprocess.run(
+        ["sbatch", "--wait", f"--output={head.output}", script],
+        cwd=tmp_path,
+        env={**os.environ, **slurm.environment},
+        timeout=180,
+        check=False,
+    )
+    head.close()
+    assert done.returncode == 0, head.text
+    assert (tmp_path / "a/used.txt").exists() and "submitted array" in head.text
+
+
+def test_the_doctor_finds_a_healthy_cluster(slurm, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake_executor_plugin_submitit.doctor"],
+        cwd=tmp_path,
+        env={**os.environ, **slurm.environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for text in (
+        "found sbatch",
+        "arrays of up to 1001 jobs",
+        "SIGTERM only",
+        "accounting answers",
+        "gpu:2",
+        "ran this Python",
+    ):
+        assert text in done.stdout

@@ -1,0 +1,96 @@
+"""A job's attempts, written by the node and read by everybody: a line of JSON for each start and stop.
+
+It lies beside the job's pickle, outlives a requeue, and answers three questions: did the job finish already (then it is
+not run again), how often did it time out, and is another attempt of it at work.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+START = "start"
+# How an attempt ended:
+DONE = "done"
+FAILED = "failed"
+TIMEOUT = "timeout"  # told to stop at its time limit, and did
+PREEMPTED = "preempted"  # told to stop before that, and did
+STOPS = (DONE, FAILED, TIMEOUT, PREEMPTED)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A start or a stop of an attempt."""
+
+    event: str
+    attempt: str  # "<pid>-<time>" of the process that writes, unique
+    time: float
+    host: str = ""
+    leader: int = 0  # process group of what the attempt started
+    leader_started: str = ""  # by /proc, since process ids are used again
+    job_id: str = ""
+
+
+def read(path: Path) -> list[Entry]:
+    """Return all entries; a line that was cut short by a crash or a full disk is left out."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    entries = []
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError):
+            entries.append(Entry(**json.loads(line)))
+    return entries
+
+
+def append(path: Path, entry: Entry) -> bool:
+    """Add an entry and return whether that worked; a full disk must not end a training."""
+    try:
+        with path.open("a") as file:
+            file.write("\n" + json.dumps(asdict(entry)) + "\n")  # the first newline ends a line that was cut short
+            file.flush()
+            os.fsync(file.fileno())
+        return True
+    except OSError:
+        return False
+
+
+def finished(entries: Sequence[Entry]) -> bool:
+    """Return whether an attempt has done the job."""
+    return any(entry.event == DONE for entry in entries)
+
+
+def count(entries: Sequence[Entry], event: str) -> int:
+    """Return how often something happened."""
+    return sum(entry.event == event for entry in entries)
+
+
+def last_start(entries: Sequence[Entry]) -> Entry | None:
+    """Return the latest start, None before the first."""
+    return next((entry for entry in reversed(entries) if entry.event == START), None)
+
+
+def stopped(entries: Sequence[Entry], attempt: str) -> bool:
+    """Return whether this attempt has said that it ended."""
+    return any(entry.event in STOPS and entry.attempt == attempt for entry in entries)
+
+
+def asks_to_go_on(entries: Sequence[Entry]) -> bool:
+    """Return whether the last word was that the job saved its state and wants to be started again."""
+    return bool(entries) and entries[-1].event in (TIMEOUT, PREEMPTED)
+
+
+def summary(entries: Sequence[Entry], max_timeouts: int, timeouts_before: int = 0) -> str:
+    """Return in words how often the job was interrupted, '' if it was not."""
+    timeouts = count(entries, TIMEOUT) + timeouts_before
+    begun = len({entry.attempt for entry in entries if entry.event == START})
+    others = max(0, begun - 1 - count(entries, TIMEOUT))
+    parts = []
+    if timeouts:
+        parts.append(f"{min(timeouts, max_timeouts)} of {max_timeouts} requeues after its time limit")
+    if others:
+        parts.append(f"{others} requeue{'s' if others > 1 else ''} after a preemption or a lost node")
+    return " and ".join(parts)

@@ -1,0 +1,48 @@
+"""A job's first program on a SLURM node: finds its pickle by the submission's token and hands over to submitit.
+
+submitit itself names a pickle after the job id, which exists only after sbatch: a job that starts at once waits for its
+pickle, and one whose Snakemake dies in between never gets it. Here the pickle lies there before sbatch is called.
+"""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from snakemake_executor_plugin_submitit.node import say
+
+
+def main() -> None:
+    """Run the job of this array task: entry FOLDER TOKEN."""
+    from submitit.core.submission import process_job
+    from submitit.core.utils import JobPaths
+    from submitit.slurm.slurm import SlurmJobEnvironment
+
+    folder, token = Path(sys.argv[1]), sys.argv[2]
+    paths = JobPaths(folder, job_id=SlurmJobEnvironment().job_id, task_id=0)
+    waiting = folder / pickle_name(token, int(os.environ.get("SLURM_ARRAY_TASK_ID", 0)))
+    if waiting.exists():
+        waiting.replace(paths.submitted_pickle)
+    if not paths.submitted_pickle.exists():
+        say("no pickle is left of this job: its result was taken already, or it was given up; nothing is run")
+        return
+    # What an earlier attempt left: an error that is no longer true, and a half-written file that would stop submitit.
+    half_written = [path.with_name(f"{path.name}.save_tmp") for path in (paths.result_pickle, paths.submitted_pickle)]
+    for path in (paths.result_pickle, *half_written):
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+    process_job(str(folder))
+
+
+def pickle_name(token: str, index: int) -> str:
+    """Return the name of a task's pickle before the job has an id."""
+    return f"{token}_{index}.pkl"
+
+
+def attempts_name(token: str, index: int) -> str:
+    """Return the name of a task's record of attempts."""
+    return f"{token}_{index}_attempts.jsonl"
+
+
+if __name__ == "__main__":
+    main()

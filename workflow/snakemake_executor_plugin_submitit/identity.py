@@ -1,0 +1,79 @@
+"""Which job a Snakemake job is: the same after a restart, another one after its inputs, params or code have changed.
+
+A job found in the journal is waited for only if it is the same job; one that makes the same files but is another job is
+cancelled first.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def single_jobs(job: Any) -> list[Any]:
+    """Return the jobs of a group job, or the job itself."""
+    return sorted(job.jobs, key=lambda one: (one.rule.name, str(one.output))) if job.is_group() else [job]
+
+
+def identity(job: Any) -> str:
+    """Return a digest over rule, files, params and command of a job."""
+    digest = hashlib.sha256()
+    for one in single_jobs(job):
+        parts = (
+            one.rule.name,
+            [str(file) for file in one.output],
+            [str(file) for file in one.input],
+            sorted(one.wildcards_dict.items()),
+            list(map(str, one.rule.log)),
+            [(name, value) for name, value in one.params._allitems()],
+            one.rule.shellcmd,
+            str(one.rule.script),
+        )
+        digest.update(stable(parts).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def stable(value: Any) -> str:
+    """Return a text for a value that does not depend on where objects lie in memory or on a set's order."""
+    if isinstance(value, set | frozenset):
+        return "{" + ", ".join(sorted(map(stable, value))) + "}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{stable(key)}: {stable(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(stable, value)) + "]"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+def outputs(job: Any) -> tuple[str, ...]:
+    """Return the files that a job makes, those of all members of a group."""
+    return tuple(sorted(str(file) for one in single_jobs(job) for file in one.output))
+
+
+def name(job: Any) -> str:
+    """Return the rule's name, or the group's."""
+    return f"group_{job.groupid}" if job.is_group() else str(job.rule.name)
+
+
+def wildcards(job: Any) -> str:
+    """Return the wildcards in words."""
+    return "; ".join(
+        ", ".join(f"{key}={value}" for key, value in sorted(one.wildcards_dict.items())) for one in single_jobs(job)
+    )
+
+
+def newer_than(job: Any, time: float) -> bool:
+    """Return whether an input that another job does not make within this one has changed since."""
+    made = set(outputs(job))
+    return any(_modified(str(file)) > time for one in single_jobs(job) for file in _inputs(one) if file not in made)
+
+
+def _inputs(job: Any) -> Iterable[str]:
+    return (str(file) for file in job.input)
+
+
+def _modified(path: str) -> float:
+    try:
+        return Path(path).lstat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,25 @@
+"""Starts the Snakemake that runs one job on the node: `python -m ….inner -m snakemake ARGUMENTS`.
+
+Snakemake runs a rule's command below a bash that dies of SIGTERM at once. Snakemake would then take the job for failed
+and delete its outputs, while the training below still writes them. With a trap, bash waits for the command and hands on
+its exit status; the command itself gets SIGTERM as ever, since a trap is not inherited.
+"""
+
+import sys
+
+PREFIX = "set -euo pipefail; trap : TERM; "  # the first part is Snakemake's own default
+
+
+def main() -> None:
+    """Run Snakemake with the trap in front of every command."""
+    from snakemake.cli import main as snakemake
+    from snakemake.shell import shell
+
+    if sys.argv[1:3] != ["-m", "snakemake"]:
+        sys.exit("error: this module starts jobs of the submitit executor: inner -m snakemake ARGUMENTS")
+    shell.prefix(PREFIX)
+    snakemake(sys.argv[3:])
+
+
+if __name__ == "__main__":
+    main()

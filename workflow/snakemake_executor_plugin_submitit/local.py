@@ -1,0 +1,82 @@
+"""The cluster that is this machine: submitit's local executor, asked for states and told to cancel as SLURM is."""
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from snakemake_executor_plugin_submitit import processes
+from snakemake_executor_plugin_submitit.slurm import Answer
+
+CONTROLLER = b"submitit.local._local"
+
+
+class Local:
+    """Jobs on this machine; a job's id is the process id of its controller, which outlives a killed Snakemake."""
+
+    def states(self, ids: Sequence[str], since: float) -> Answer:
+        """Return RUNNING or FAILED: a controller that is gone leaves no doubt."""
+        return Answer({one: "RUNNING" if is_controller(int(one)) else "FAILED" for one in ids}, complete=True)
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Interrupt jobs; submitit's controller kills what does not end within a second."""
+        for one in ids:
+            if is_controller(int(one)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(one), signal.SIGINT)
+
+    def cancel_by_name(self, job_name: str) -> None:
+        """Do nothing: a local job has its id at once."""
+
+    def find(self, job_name: str) -> str | None:
+        """Return None: a local job has its id at once."""
+        return None
+
+    def max_array_size(self) -> int:
+        """Return 1: there are no arrays."""
+        return 1
+
+
+def is_controller(pid: int) -> bool:
+    """Return whether the process is alive and a controller of submitit's, not one that got its number later."""
+    with contextlib.suppress(OSError):  # reaps the controller if it is a child of ours that has ended
+        os.waitpid(pid, os.WNOHANG)
+    if not Path("/proc/self").exists():  # macOS
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return True
+    try:
+        return bool(processes.started(pid)) and CONTROLLER in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+class Gpus:
+    """This machine's GPUs, dealt to local jobs: submitit would give GPU 0 to each."""
+
+    def __init__(self) -> None:
+        self._users: dict[int, set[str]] = {number: set() for number in visible_gpus()}
+
+    def take(self, count: int, token: str) -> tuple[int, ...]:
+        """Return the GPUs for a job, the least used ones first; fewer than `count` if the machine has fewer."""
+        chosen = sorted(self._users, key=lambda number: (len(self._users[number]), number))[:count]
+        for number in chosen:
+            self._users[number].add(token)
+        return tuple(sorted(chosen))
+
+    def give_back(self, token: str) -> None:
+        """Note that a job has ended."""
+        for users in self._users.values():
+            users.discard(token)
+
+
+def visible_gpus() -> list[int]:
+    """Return the numbers of the GPUs that this process may use: CUDA_VISIBLE_DEVICES, or all there are."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [int(number) for number in visible.split(",") if number.strip().isdigit()]
+    return sorted(int(path.name[6:]) for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name))
