@@ -28,9 +28,10 @@ open("pid", "w").write(str(os.getpid()))
 time.sleep(100)
 """
 MAIN = """
-import sys
+import os, sys
 from snakemake_executor_plugin_submitit import node
 node.FENCE_S = 0.5
+node.CLOCK_S = float(os.environ.get("CLOCK_S", 5))
 job = node.NodeJob(sys.argv[1], ".", "attempts.jsonl", 2, int(sys.argv[2]), 1, int(sys.argv[3]), "local")
 print("summary:", job())
 """
@@ -110,6 +111,15 @@ def test_preemptions_are_not_bounded(start, number):
         status, text = told(start(listening("SIGUSR2 SIGTERM"), delay=10), number)
         assert status == AGAIN and "saved" in text
     assert events() == ["start", "preempted"] * 3
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGUSR2, AGAIN), (signal.SIGTERM, 1)])
+def test_only_sigterm_at_the_limit_says_that_the_job_did_not_stop(start, monkeypatch, number, expected):
+    """One that is slow to save has stopped when told to, even if the limit is there by then."""
+    monkeypatch.setenv("CLOCK_S", "1000")
+    status, text = told(start(listening("SIGUSR2 SIGTERM")), number)
+    assert status == expected
+    assert ("reached its time limit" in text) == (number == signal.SIGTERM)
 
 
 def test_what_ends_well_after_a_signal_is_a_success(start):

@@ -215,7 +215,7 @@ class Head:
         assert self.process is not None
         return self.process
 
-    def ends(self, status: int = 0, seconds: float = 180) -> str:
+    def ends(self, status: int = 0, seconds: float = 600) -> str:
         """Wait for Snakemake's end and return what it said."""
         try:
             got = self.running.wait(seconds)
@@ -227,13 +227,13 @@ class Head:
     def kill(self, number: int = signal.SIGKILL) -> None:
         self.running.send_signal(number)
 
-    def said(self, text: str, seconds: float = 60) -> None:
+    def said(self, text: str, seconds: float = 180) -> None:
         """Wait until Snakemake says this."""
         with contextlib.suppress(TimeoutError):
             wait_for(lambda: text in self.text or self.running.poll() is not None, seconds, text)
         assert text in self.text, f"not said: {text}\n{self.text}\n{self.queue()}\n{self.job_logs()}"
 
-    def is_training(self, seed: int = 0, epochs: int = 3, seconds: float = 120) -> int:
+    def is_training(self, seed: int = 0, epochs: int = 3, seconds: float = 300) -> int:
         """Wait until a training has done some epochs and return its process."""
         log = self.folder / f"logs/tiny/train/{RUN.format(seed=seed)}.log"
 

@@ -127,7 +127,7 @@ def test_lost_node(train, head, is_as_undisturbed, slurm):
         os.kill(pid, signal.SIGSTOP)  # else it would end before SLURM notices
     wait_for(lambda: "down" in slurm.node_state(), 120, "the node to be down")
     slurm.start_slurmd()
-    head.ends(seconds=240)
+    head.ends()
     is_as_undisturbed(attempts=2)
 
 

@@ -101,13 +101,13 @@ class Attempt:
         reason = f"exit status {status}"
         if self.told:
             left_s = self._seconds_left()
-            if left_s > CLOCK_S:
+            if signal.SIGTERM in self.told and left_s <= CLOCK_S:
+                reason = "reached its time limit; it did not stop when told to by SIGUSR2"
+            else:
                 self._go_on_later(left_s)
                 reason = (
                     f"told to stop at its time limit once more, and none of {self.job.max_timeouts} requeues is left"
                 )
-            else:
-                reason = "reached its time limit; it does not stop when told to by SIGUSR2"
         self._note(attempts.FAILED)
         raise JobFailed(f"{reason}; its last lines:\n" + b"".join(self.tail).decode(errors="replace"))
 
