@@ -38,7 +38,8 @@ def make_results() -> None:
 
 def write_metrics(run: plan.Run, number: int) -> str:
     file = paths.METRICS.format(scale=SCALE, run=run.name)
-    fixed = {**dict.fromkeys(records.EPOCH_COLUMNS, 0.5), "diverged": False, "seconds": 1.0 + number, "device": "cpu", "threads": 1}
+    fixed = {**dict.fromkeys(records.EPOCH_COLUMNS, 0.5), "diverged": False}
+    fixed |= {"seconds": 1.0 + number, "device": "cpu", "threads": 1}
     rows = [{**fixed, "epoch": epoch, "test_accuracy": 0.1 * (number + 1)} for epoch in (1, 2)]
     described = training.describe(run.specification, run.name, SCALE)
     table = records.metrics_table(described, run.specification["hyperparameters"], rows)
