@@ -1,5 +1,6 @@
 """Files whole or not at all; Parquet with its record; damage named."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from adaptive_smoothing import datasets, records
+from adaptive_smoothing import datasets, labels, records
 from adaptive_smoothing.errors import UserError
 from adaptive_smoothing.files import written_whole
 
@@ -83,6 +84,18 @@ def test_damaged_arrays_are_named(tmp_path, files_in):
     (tmp_path / "train_images.npy").write_bytes(whole[:500])
     with pytest.raises(UserError, match="the prepared dataset is damaged"):
         datasets.open_prepared(tmp_path)
+
+
+def test_a_changed_byte_is_found_before_labels_are_made(tmp_path, files_in):
+    files = files_in(tmp_path)
+    datasets.prepare("digits", {"test_size": 400}, 0, files, None, NOWHERE)
+    assert datasets.verify(tmp_path).sha256 == json.loads((tmp_path / "meta.json").read_text())["sha256"]
+    content = bytearray((tmp_path / "test_images.npy").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "test_images.npy").write_bytes(content)
+    with pytest.raises(UserError, match=r"not those that meta\.json vouches for"):
+        labels.corrupt(str(tmp_path), {"kind": "natural"}, 0, 0, 0, str(tmp_path / "labels.parquet"))
+    assert not (tmp_path / "labels.parquet").exists()
 
 
 def test_prepared_arrays_are_memory_mapped(tmp_path, files_in):

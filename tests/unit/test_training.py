@@ -78,6 +78,13 @@ def test_training_accuracies_are_measured_on_as_many_examples_as_the_setup_says(
     assert shown(train_evaluation=1000)[0] == 177
 
 
+def test_labels_of_other_data_are_refused(digits, tmp_path):
+    table, metadata = records.read(digits / "labels.parquet")
+    records.write(tmp_path / "labels.parquet", table, {**metadata, "dataset_sha256": "another"})
+    with pytest.raises(UserError, match=r"labels.parquet: was made from other data"):
+        training.Trainer(specification("ls"), str(digits / "digits"), str(tmp_path / "labels.parquet"))
+
+
 def test_the_state_is_saved_every_so_many_epochs(digits, tmp_path, monkeypatch):
     saved = []
     real = Checkpoint._save

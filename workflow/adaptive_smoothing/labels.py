@@ -13,10 +13,10 @@ def corrupt(
 ) -> None:
     """Write index, split ('train' or 'validation'), clean and noisy label of every training example.
 
-    Validation examples keep their noisy labels. The realised rate and transition matrix stand in the metadata; both
-    are null where the clean labels are unknown.
+    All bytes of the dataset are verified before. Validation examples keep their noisy labels. The realised rate and
+    transition matrix stand in the metadata; both are null where the clean labels are unknown.
     """
-    prepared = datasets.open_prepared(dataset)
+    prepared = datasets.verify(dataset)
     given = np.asarray(prepared.arrays.train_labels)
     clean = np.asarray(prepared.arrays.train_clean_labels)
     classes = len(prepared.arrays.classes)

@@ -160,7 +160,9 @@ class Trainer:
         self.rows: list[Row] = []
 
     def _load(self, prepared: datasets.Prepared, labels: str, workers: int, data_root: str) -> None:
-        frame, _ = records.read_frame(labels)
+        frame, made = records.read_frame(labels)
+        if made["dataset_sha256"] != prepared.sha256:
+            raise UserError(f"{labels}: was made from other data than the prepared ones; delete it and run again")
         arrays, layout = prepared.arrays, self.specification["speed"]["channels_last"]
         if len(frame) != len(arrays.train_labels):
             raise UserError(f"{labels}: has {len(frame)} labels for {len(arrays.train_labels)} training images")

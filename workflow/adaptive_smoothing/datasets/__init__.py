@@ -26,6 +26,7 @@ Paths = NDArray[np.bytes_]  # of image files, in UTF-8, relative to `Source.root
 UNKNOWN = -1  # the clean label of an example whose true class nobody knows
 IMAGE_FORMATS = ("JPEG", "PNG")
 MEASURED_IMAGES = 2000  # of those on disk, whose pixels give mean and standard deviation
+ARRAYS = ("train_images", "train_labels", "train_clean_labels", "test_images", "test_labels")
 SHOWN = 10  # names that an error lists of each kind of problem
 
 
@@ -107,13 +108,9 @@ def prepare(
     arrays: Arrays = module.make(module.Options(**options), data_seed, where)
     _check(arrays, name)
     mean, std = _mean_and_std(arrays, data_seed, where.root)
-    digest = hashlib.sha256(arrays.content.encode())
-    for key in ("train_images", "train_labels", "train_clean_labels", "test_images", "test_labels"):
-        array = np.ascontiguousarray(getattr(arrays, key))
-        digest.update(f"{key}{array.dtype}{array.shape}".encode())
-        digest.update(array.data)
+    for key in ARRAYS:
         with written_whole(files[f"{key}.npy"]) as temporary:
-            np.save(temporary, array)
+            np.save(temporary, np.ascontiguousarray(getattr(arrays, key)))
     meta = {
         "name": name,
         "options": options,
@@ -124,7 +121,8 @@ def prepare(
         "mean": mean,
         "std": std,
         "decode": None if arrays.decode is None else asdict(arrays.decode),
-        "sha256": digest.hexdigest(),
+        "content": arrays.content,
+        "sha256": _sha256(arrays),
     }
     with written_whole(files["meta.json"]) as temporary:
         temporary.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
@@ -135,19 +133,38 @@ def open_prepared(folder: str | Path) -> Prepared:
     folder = Path(folder)
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        loaded = {
-            key: np.load(folder / f"{key}.npy", mmap_mode="c")
-            for key in ("train_images", "train_labels", "train_clean_labels", "test_images", "test_labels")
-        }
+        loaded = {key: np.load(folder / f"{key}.npy", mmap_mode="c") for key in ARRAYS}
         decode = None if meta["decode"] is None else Decode(**meta["decode"])
+        described = {"classes": tuple(meta["classes"]), "source": meta["source"], "content": meta["content"]}
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"{folder}: the prepared dataset is damaged ({error}); delete the folder and run again"
         ) from error
-    arrays = Arrays(**loaded, classes=tuple(meta["classes"]), source=meta["source"], decode=decode)
+    arrays = Arrays(**loaded, **described, decode=decode)
     return Prepared(
         arrays, np.array(meta["mean"], dtype=np.float32), np.array(meta["std"], dtype=np.float32), meta["sha256"]
     )
+
+
+def verify(folder: str | Path) -> Prepared:
+    """Open a prepared dataset and read all of it; raise UserError unless it is what was prepared, to the last byte."""
+    prepared = open_prepared(folder)
+    if _sha256(prepared.arrays) != prepared.sha256:
+        raise UserError(
+            f"{folder}: the prepared arrays are not those that meta.json vouches for (their sha256 differs); delete "
+            "the folder and run again"
+        )
+    return prepared
+
+
+def _sha256(arrays: Arrays) -> str:
+    """Return a hash over names, types, shapes and bytes of the arrays, and over images that stay on disk."""
+    digest = hashlib.sha256(arrays.content.encode())
+    for key in ARRAYS:
+        array = np.ascontiguousarray(getattr(arrays, key))
+        digest.update(f"{key}{array.dtype}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
 
 
 def split(images: Images, labels: Labels, test_size: int, data_seed: int) -> tuple[Labels, Labels]:
