@@ -82,7 +82,7 @@ def ours(folder: Path, factor: int) -> plan.Plan:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, folder / part)
     paper = folder / f"config/{paths.PAPER}.yaml"
-    content = yaml.load(paper.read_text(), Loader=config._StrictLoader)
+    content = yaml.load(paper.read_text(), Loader=config.StrictLoader)
     content["seeds"] = list(range(factor * len(content["seeds"])))
     paper.write_text(json.dumps(content))
     return plan.Plan(paths.PAPER, folder / "config")

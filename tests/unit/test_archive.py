@@ -23,7 +23,7 @@ TABLES = [f"results/{SCALE}/figures/fig2.parquet", FIG9]
 
 def make_results() -> None:
     """Write the scale and, in place of training, made-up metrics, here; then the tables of its figures."""
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config._StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
     content["seeds"] = [0]
     content["figures"] = {name: content["figures"][name] for name in ("fig2", "fig9")}
     content["figures"]["fig9"]["runs"][0]["methods"] = {"ivon": {}, "ls": {"alpha": [0, 0.3]}}

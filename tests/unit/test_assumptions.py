@@ -44,14 +44,14 @@ def test_every_assumed_line_is_found(changes):
 
 
 def test_every_value_is_found_with_its_place_and_content(changes):
-    content = yaml.load(changes.text, Loader=config._StrictLoader)
+    content = yaml.load(changes.text, Loader=config.StrictLoader)
     for value in changes.values:
         inside = content
         for part in value.path:
             inside = inside[part]
         assert inside == value.data
         assert changes.text[value.start : value.end] == value.text
-        assert yaml.load(value.text, Loader=config._StrictLoader) == value.data
+        assert yaml.load(value.text, Loader=config.StrictLoader) == value.data
 
 
 def test_nearly_every_value_names_a_source(changes):

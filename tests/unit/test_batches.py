@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cases import NOWHERE
 from torchvision.transforms import functional as reference
 
 from adaptive_smoothing import batches, datasets
@@ -95,7 +96,7 @@ def test_chosen_rows_are_those_images_in_that_order(source, images):
 def test_on_the_cpu_a_dataset_stays_the_memory_mapped_file(tmp_path, files_in):
     """Two jobs on one machine share its pages: nothing of the mapping is the process's own, whatever was read."""
     files = files_in(tmp_path / "digits")
-    datasets.prepare("digits", {"test_size": 400}, 0, files, None, {"root": "", "mirrors": [], "fetch": False})
+    datasets.prepare("digits", {"test_size": 400}, 0, files, None, NOWHERE)
     prepared = datasets.open_prepared(tmp_path / "digits")
     rows = np.arange(0, 1000, 2)
     opened = batches.opened(prepared, "train", rows, torch.device("cpu"), False, 0, "")

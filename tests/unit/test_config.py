@@ -11,7 +11,7 @@ from adaptive_smoothing import config, plan
 from adaptive_smoothing.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-SMALL = config.yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config._StrictLoader)
+SMALL = config.yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
 
 
 def planned(tmp_path, content, name="mine"):

@@ -121,7 +121,7 @@ def test_crops_come_from_anywhere_in_the_resized_image_and_half_are_flipped(tmp_
 
     def corners(augment):
         images, _ = epoch(batches, augment, batch_size=500)
-        pixels = ((torch.cat(images) * batches.std + batches.mean) * 255).round().int()
+        pixels = ((torch.cat(images) * batches.normalised.std + batches.normalised.mean) * 255).round().int()
         return pixels[:, 0, 0, 0], pixels[:, 1, 0, 0], pixels[:, 1, 0, -1]
 
     top, left, right = corners(["crop"])

@@ -8,12 +8,11 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
+from cases import NOWHERE
 
 from adaptive_smoothing import datasets, labels, records
 from adaptive_smoothing.errors import UserError
 from adaptive_smoothing.files import written_whole
-
-NOWHERE = {"root": "", "mirrors": [], "fetch": False}  # where digits, which scikit-learn holds, come from
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -140,7 +140,7 @@ def test_schedules_shrink_with_the_epochs_to_whole_ones(tmp_path, epochs, milest
 
 
 def test_a_schedule_of_one_noise_shrinks_too_and_no_warm_up_stays_none(tmp_path):
-    base = yaml.load((ROOT / "config/paper.yaml").read_text(), Loader=config._StrictLoader)
+    base = yaml.load((ROOT / "config/paper.yaml").read_text(), Loader=config.StrictLoader)
     base["setups"]["cifar100"]["by_noise"]["pair20"]["ivon"]["schedule"] = {"kind": "cosine", "warmup_epochs": 50}
     base["setups"]["mnist"]["methods"]["ivon"]["schedule"] = {"kind": "cosine", "warmup_epochs": 0}
     scale = config.load_scale(heir_of(tmp_path, {**HEIR, "inherits": "base", "cut": {"epochs": 8}}, base=base))
@@ -307,7 +307,7 @@ def test_every_dataset_of_the_rehearsal_has_a_writer_and_a_scale_of_published_da
     assert {dataset.name for dataset in rehearsal.scale.datasets.values()} <= write_rehearsal_data.WRITERS.keys()
     with pytest.raises(UserError, match=r"mine\.yaml: has no data_variant"):
         write_rehearsal_data.write(PAPER, "mine.yaml")
-    base = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config._StrictLoader)
+    base = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
     mine = {**HEIR, "inherits": "base", "data_root": str(tmp_path / "data"), "data_variant": "x"}
     scale = config.load_scale(heir_of(tmp_path, mine, base=base))
     with pytest.raises(UserError, match=r"unknown dataset with tiny archives 'digit.*legal: .*mnist"):

@@ -3,14 +3,13 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from cases import NOWHERE
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adaptive_smoothing import datasets, labels, noise, records
 from adaptive_smoothing.errors import UserError
-
-NOWHERE = {"root": "", "mirrors": [], "fetch": False}  # where digits, which scikit-learn holds, come from
 
 
 def test_symmetric_matrix():

@@ -66,7 +66,7 @@ def test_names_are_readable(paper):
 
 
 def small_with(tmp_path, change):
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config._StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
     change(content)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
     return plan.Plan("mine", tmp_path)

@@ -61,7 +61,7 @@ class Project:
 
 def tiny_scale() -> dict[str, Any]:
     """Return the small scale with two epochs, one seed, one noise a figure and the ends of each grid."""
-    scale: dict[str, Any] = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config._StrictLoader)
+    scale: dict[str, Any] = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
     scale = json.loads(json.dumps(scale))  # a copy without YAML's shared pieces
     scale["label"] = "tiny scale"
     scale["seeds"] = [0]

@@ -1,17 +1,15 @@
 """Only stale pieces rerun: each edit is planned, made, and compared with exactly the files that it may change."""
 
-import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from conftest import Project
 
-from adaptive_smoothing import paths, plan
+from adaptive_smoothing import paths, plan, records
 
 pytestmark = pytest.mark.slow
 LIBRARY = "workflow/adaptive_smoothing"
@@ -210,10 +208,6 @@ def test_a_diverged_point_is_recorded_and_its_figure_made(edited):
     edited.change(lambda scale: scale["figures"]["fig5"]["runs"][0]["methods"]["sam"].update(rho=[0.05, 1e30]))
     edited.made("paper_figures/tiny/fig5.pdf", "--cores", "2")
     table = edited.folder / "results/tiny/figures/fig5.parquet"
-    from adaptive_smoothing import records
-
     frame, _ = records.read_frame(table)
     assert frame.groupby("rho")["diverged"].any().to_dict() == {0.05: False, 1e30: True}
     assert os.path.getsize(edited.folder / "paper_figures/tiny/fig5.png") > 10_000
-    assert json.loads((edited.folder / "results/tiny/figures/fig5.drawn.json").read_text())
-    assert Path(table).exists()

@@ -134,7 +134,7 @@ def read(text: str, where: str) -> list[Value]:
     Raises UserError where a comment marks an assumption but no value stands in its line.
     """
     comments = _comments(text)
-    root = yaml.compose(text, Loader=config._StrictLoader)
+    root = yaml.compose(text, Loader=config.StrictLoader)
     values, used = [], set[int]()
     for path, node in _leaves(root, ()) if root is not None else ():
         lines = range(node.start_mark.line, node.end_mark.line + 1)
@@ -151,7 +151,7 @@ def _value(text: str, path: KeyPath, node: yaml.Node, comment: str) -> Value:
     end = node.end_mark.index
     anchor = re.match(r"&\S+\s+", text[node.start_mark.index : end])
     start = node.start_mark.index + (anchor.end() if anchor else 0)
-    data = config._StrictLoader("").construct_document(node)
+    data = config.StrictLoader("").construct_document(node)
     return Value(path, text[start:end], start, end, data, comment)
 
 
@@ -340,7 +340,7 @@ def load_remarks(path: Path, values: list[Value]) -> Remarks:
     file cannot be read.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=config._StrictLoader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=config.StrictLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     remarks: Remarks = config.checked(TypeAdapter(Remarks), content, str(path))

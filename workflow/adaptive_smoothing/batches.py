@@ -58,6 +58,23 @@ def opened(
     return batches
 
 
+class Normalisation:
+    """Makes uint8 images floats with the dataset's mean 0 and standard deviation 1 per channel."""
+
+    def __init__(
+        self, mean: NDArray[np.float32], std: NDArray[np.float32], device: torch.device, channels_last: bool
+    ) -> None:
+        """Take `mean` and `std` per channel, of values in 0–1."""
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.mean = torch.from_numpy(mean).to(device).view(1, -1, 1, 1)
+        self.std = torch.from_numpy(std).to(device).view(1, -1, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return B × C × H × W images as floats in the memory format asked for."""
+        scaled = (images.to(torch.float32) / 255 - self.mean) / self.std
+        return scaled.contiguous(memory_format=self.memory_format)
+
+
 class ImageBatches:
     """The images of one part of a dataset, uint8: on a GPU a copy, on the CPU the memory-mapped file itself.
 
@@ -74,21 +91,14 @@ class ImageBatches:
         rows: NDArray[np.int64] | None = None,
     ) -> None:
         """Take `rows` (None: all) of N × C × H × W images; `mean` and `std` are per channel, of values in 0–1."""
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.normalised = Normalisation(mean, std, device, channels_last)
         chosen = torch.arange(len(images)) if rows is None else torch.from_numpy(rows)
         mapped = torch.from_numpy(images)
         self.images = mapped if device.type == "cpu" else mapped[chosen].to(device)
         self.rows = chosen if device.type == "cpu" else torch.arange(len(chosen), device=device)
-        self.mean = torch.from_numpy(mean).to(device).view(1, -1, 1, 1)
-        self.std = torch.from_numpy(std).to(device).view(1, -1, 1, 1)
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """Return uint8 images as floats with the dataset's mean 0 and standard deviation 1 per channel."""
-        scaled = (images.to(torch.float32) / 255 - self.mean) / self.std
-        return scaled.contiguous(memory_format=self.memory_format)
 
     def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
         """Yield all images in dataset order, without augmentation."""

@@ -162,7 +162,7 @@ def load_scale(path: Path) -> Scale:
 def _read(path: Path) -> dict[str, Any]:
     """Return a scale file's content as it stands; raise UserError if it is missing or no mapping."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)
     except FileNotFoundError:
         scales = sorted(other.stem for other in path.parent.glob("*.yaml"))
         raise unknown("scale", path.stem, scales, str(path.parent)) from None
@@ -240,10 +240,11 @@ def _legal_keys(schema: dict[str, Any], location: tuple[int | str, ...]) -> list
     return list(resolved(node).get("properties", {}))
 
 
-class _StrictLoader(yaml.SafeLoader):
+class StrictLoader(yaml.SafeLoader):
     """YAML in which a key given twice is an error and 1e-3 is a number (YAML 1.1 takes it for a word)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping; raise YAMLError for a key given twice."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         for key in keys:
             if keys.count(key) > 1:
@@ -251,7 +252,7 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-_StrictLoader.add_implicit_resolver(
+StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from adaptive_smoothing.batches import epoch_seed, flipped
+from adaptive_smoothing.batches import Normalisation, epoch_seed, flipped
 from adaptive_smoothing.checkpoint import SIGNALS
 from adaptive_smoothing.datasets import Decode, Paths, decoded
 from adaptive_smoothing.errors import UserError
@@ -50,17 +50,10 @@ class FileBatches:
         self.files = _Files(paths, root, decode)
         self.device = device
         self.workers = workers
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.mean = torch.from_numpy(mean).to(device).view(1, -1, 1, 1)
-        self.std = torch.from_numpy(std).to(device).view(1, -1, 1, 1)
+        self.normalised = Normalisation(mean, std, device, channels_last)
 
     def __len__(self) -> int:
         return len(self.files.paths)
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """Return uint8 images as floats with the dataset's mean 0 and standard deviation 1 per channel."""
-        scaled = (images.to(torch.float32) / 255 - self.mean) / self.std
-        return scaled.contiguous(memory_format=self.memory_format)
 
     def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
         """Yield all images in dataset order, their centres cropped; raise UserError for one that cannot be read."""
