@@ -157,7 +157,6 @@ def test_a_killed_snakemake_finds_its_job_again(waiting, folder):
     lines = iter(again.stdout.readline, "")
     assert any("1 jobs of an earlier run are taken over" in line for line in lines)
     assert int((folder / "pid").read_text()) == pid and alive(pid)
-    time.sleep(3)  # an interrupt that came while jobs were being handed over was seen to be lost
     again.send_signal(signal.SIGINT)
     again.communicate(timeout=60)
     wait_for(lambda: not alive(pid), 10)

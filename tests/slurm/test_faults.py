@@ -50,8 +50,10 @@ def test_preemption_by_a_job_of_higher_priority(train, head, is_as_undisturbed, 
     assert "preemption" in text
 
 
-def test_time_limit(train, head, is_as_undisturbed, slurm, project):
+@pytest.mark.parametrize("srun", ["true", "false"])
+def test_time_limit(train, head, is_as_undisturbed, slurm, project, srun):
     """SLURM's own limit and its own signal; the training is kept from ending before that."""
+    head.arguments = ["--submitit-use-srun", srun]
     pid = train().is_training()
     os.kill(pid, signal.SIGSTOP)
     slurm.run("scontrol", "update", f"JobId={head.job_ids()[0]}", "TimeLimit=1")

@@ -24,7 +24,7 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.logging import LoggerExecutorInterface
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
-from snakemake_executor_plugin_submitit import attempts, folders, grouping, identity
+from snakemake_executor_plugin_submitit import attempts, folders, grouping, identity, interrupts
 from snakemake_executor_plugin_submitit.former import Former
 from snakemake_executor_plugin_submitit.journal import InUse, Journal, Submission
 from snakemake_executor_plugin_submitit.local import Gpus, Local
@@ -52,6 +52,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         self.settings: ExecutorSettings = workflow.executor_settings or ExecutorSettings()
         self.log = logger
         self.tasks: dict[str, Task] = {}  # under way, by id
+        self.at_hand: list[Task] = []  # being handed over, perhaps placed already: Ctrl-C may come in between
         self.unsent: list[Batch] = []
         self.sending: Submission | None = None
         self.registry = threading.RLock()
@@ -87,11 +88,16 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         self._hand_over([job])
 
     def _hand_over(self, jobs: Sequence[JobExecutorInterface]) -> None:
-        tasks = [task for job in jobs if (task := self._task(job)) is not None]
+        self.at_hand = tasks = [task for job in jobs if (task := self._task(job)) is not None]
         if self.settings.cluster == "debug":
             for task in tasks:
                 self._run_here(task)
-            return
+        else:
+            self._place(tasks)
+        self.at_hand = []
+
+    def _place(self, tasks: Sequence[Task]) -> None:
+        """Put tasks onto jobs of an earlier run that do the same, and submit the others."""
         try:
             taken, left = self.former.take_over(tasks)
             size = self._batch_size()
@@ -202,7 +208,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         job = self._node_job(task, submission, 0)
         self.journal.submit(submission)
         gpus = self.gpus.take(task.request.gpu, submission.token)
-        self._accepted(Batch([task]), submission, to_this_machine(job, Path(submission.folder), gpus))
+        with interrupts.held_back():  # a process whose id nobody noted could not be ended
+            self._accepted(Batch([task]), submission, to_this_machine(job, Path(submission.folder), gpus))
 
     def _new_submission(self, tasks: Sequence[Task]) -> Submission:
         token, rule = uuid.uuid4().hex[:10], tasks[0].rule
@@ -364,7 +371,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Cancel all jobs of this run, also those that Snakemake does not list at this moment."""
         with self.registry:
-            tasks, unsent, self.unsent = list(self.tasks.values()), self.unsent, []
+            placed = (task for task in self.at_hand if task.submission is not None)
+            tasks = list(dict.fromkeys([*self.tasks.values(), *placed]))
+            unsent, self.unsent = self.unsent, []
         unheard = [one for one in (self.sending, *(batch.submission for batch in unsent)) if one and one.job_id is None]
         self._cancel(tasks, unheard)
 

@@ -68,7 +68,7 @@ class Task:
 
     def place(self, submission: Submission, index: int) -> None:
         """Note which task of which submission it is; nothing is known of it yet."""
-        self.submission, self.index = submission, index
+        self.index, self.submission = index, submission  # in this order: with a submission it counts as placed
         self.saw(None, None)
         self.was_running = False
 
