@@ -9,7 +9,9 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
 SCALE ?= paper
 FIG ?=
+ALL ?=
 ARCHIVE ?=
+FORCE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,16 +47,16 @@ why: $(INSTALLED) ## Show what would run, and why, and run nothing: SCALE (paper
 	@$(BIN)/python -m adaptive_smoothing.why $(SCALE) $(FIG)
 
 .PHONY: provenance
-provenance: $(INSTALLED) ## From a figure to all that made it, every hash checked: FIG=paper_figures/small/fig7.pdf
-	@$(BIN)/python -m adaptive_smoothing.trace $(FIG)
+provenance: $(INSTALLED) ## From a figure to all that made it, every hash checked: FIG=paper_figures/small/fig7.pdf, ALL=1 (specifications)
+	@$(BIN)/python -m adaptive_smoothing.trace $(FIG) $(if $(ALL),--all)
 
 .PHONY: export
 export: $(INSTALLED) ## Write a scale's tables and metrics into one archive: SCALE
 	@$(BIN)/python -m adaptive_smoothing.archive export $(SCALE)
 
 .PHONY: figures-from
-figures-from: $(INSTALLED) ## Redraw all figures of an archive, without training: ARCHIVE=small-results.tar.xz
-	@$(BIN)/python -m adaptive_smoothing.archive figures-from $(ARCHIVE)
+figures-from: $(INSTALLED) ## Redraw all figures of an archive, without training: ARCHIVE=small-results.tar.xz, FORCE=1 (write over others)
+	@$(BIN)/python -m adaptive_smoothing.archive figures-from $(ARCHIVE) $(if $(FORCE),--force)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Time planning against a bare Snakefile
