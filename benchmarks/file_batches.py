@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from adaptive_smoothing import datasets
+from adaptive_smoothing import datasets, image_files
 from adaptive_smoothing.datasets import clothing1m
 from adaptive_smoothing.file_batches import FileBatches
 
@@ -94,7 +94,7 @@ def main() -> None:
             print(f"{workers} workers: {max(found):.0f} images/s", flush=True)
         used = time.process_time()
         for number in range(asked.files):
-            datasets.decoded(folder / f"{number:07d}.jpg", DECODE)
+            image_files.decoded(folder / f"{number:07d}.jpg", DECODE)
         print(f"decoding: {asked.files / (time.process_time() - used):.0f} images per second of processor time")
         for workers in (0, 2):
             for count in (asked.paths, 4 * asked.paths):

@@ -16,7 +16,7 @@ import torchvision.transforms.functional as reference
 from PIL import Image
 from pydantic import ValidationError
 
-from adaptive_smoothing import datasets
+from adaptive_smoothing import datasets, image_files
 from adaptive_smoothing.datasets import Source, clothing1m
 from adaptive_smoothing.errors import UserError
 
@@ -77,7 +77,7 @@ def test_what_is_prepared_is_opened_and_its_hash_covers_the_images_bytes(root, f
     path = root / first.arrays.train_images[0].decode()
     path.write_bytes(path.read_bytes() + b" ")  # a comment after the image's end
     assert prepared("changed").sha256 != first.sha256 == again.sha256
-    pixels = np.stack([datasets.decoded(root / name.decode(), DECODE) for name in first.arrays.train_images]) / 255
+    pixels = np.stack([image_files.decoded(root / name.decode(), DECODE) for name in first.arrays.train_images]) / 255
     np.testing.assert_allclose(first.mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(first.std, pixels.std(axis=(0, 2, 3)), rtol=1e-6)
 
@@ -244,7 +244,7 @@ def test_decoding_equals_torchvisions_resize_and_centre_crop(tmp_path, size):
     Image.fromarray(pixels).save(tmp_path / "image.jpg")
     image = Image.open(tmp_path / "image.jpg")
     expected = np.asarray(reference.center_crop(reference.resize(image, 256), [224]))
-    found = datasets.decoded(tmp_path / "image.jpg", DECODE)
+    found = image_files.decoded(tmp_path / "image.jpg", DECODE)
     assert np.abs(found.transpose(1, 2, 0).astype(int) - expected).max() <= 1  # Pillow's fixed-point rounding
 
 
@@ -252,14 +252,14 @@ def test_a_crop_lies_where_its_place_says(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (256, 300, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "image.png")
     for place, (top, left) in {(0.0, 0.0): (0, 0), (0.999999, 0.999999): (32, 76), (0.5, 0.25): (16, 19)}.items():
-        found = datasets.decoded(tmp_path / "image.png", DECODE, place)
+        found = image_files.decoded(tmp_path / "image.png", DECODE, place)
         np.testing.assert_array_equal(found.transpose(1, 2, 0), pixels[top : top + 224, left : left + 224])
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
 def test_grey_and_cmyk_jpegs_become_colour(tmp_path, mode):
     Image.new(mode, (300, 260)).save(tmp_path / "image.jpg")
-    assert datasets.decoded(tmp_path / "image.jpg", DECODE).shape == (3, 224, 224)
+    assert image_files.decoded(tmp_path / "image.jpg", DECODE).shape == (3, 224, 224)
 
 
 CHECKING = """

@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from adaptive_smoothing.batches import Normalisation, epoch_seed, flipped
 from adaptive_smoothing.checkpoint import SIGNALS
-from adaptive_smoothing.datasets import Decode, Paths, decoded
+from adaptive_smoothing.datasets import Decode, Paths
 from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.image_files import decoded
 
 EVALUATION_BATCH = 100  # 15 MB of 224 × 224 images; several wait in shared memory
 

@@ -7,8 +7,8 @@ Images too many for memory stay on disk: `make` then gives their paths and how t
 """
 
 import hashlib
+import importlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,8 @@ Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Paths = NDArray[np.bytes_]  # of image files, in UTF-8, relative to `Source.root`
 UNKNOWN = -1  # the clean label of an example whose true class nobody knows
-IMAGE_FORMATS = ("JPEG", "PNG")
 MEASURED_IMAGES = 2000  # of those on disk, whose pixels give mean and standard deviation
 ARRAYS = ("train_images", "train_labels", "train_clean_labels", "test_images", "test_labels")
-SHOWN = 10  # names that an error lists of each kind of problem
 
 
 @dataclass(frozen=True)
@@ -183,57 +181,6 @@ def validation_indices(size: int, held_out: int, data_seed: int) -> Labels:
     return np.sort(order[:held_out])
 
 
-def decoded(file: Path, decode: Decode, place: tuple[float, float] | None = None) -> Images:
-    """Return the 3 × crop × crop pixels of an image file; raise UserError if it cannot be read.
-
-    `place` says where between top and bottom, left and right (both 0 ≤ x < 1) the crop lies; None: in the centre. The
-    orientation that EXIF data state is not applied, as in torchvision's own loaders.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(file, formats=IMAGE_FORMATS) as image:
-            whole = image.convert("RGB")
-    except Exception as error:  # Pillow raises half a dozen kinds for a damaged file
-        raise UserError(f"{file}: cannot be read as an image ({unreadable(error)})") from error
-    short = min(whole.size)
-    scaled = [int(decode.resize * side / short) for side in whole.size]
-    free = [side - decode.crop for side in scaled]
-    left, top = [round(room / 2) for room in free] if place is None else _offsets(free, place)
-    across, down = (original / side for original, side in zip(whole.size, scaled, strict=True))
-    # Only the part that is kept is resized: the same pixels but for rounding, and little memory for a thin image.
-    box = (
-        left * across,
-        top * down,
-        min((left + decode.crop) * across, whole.width),
-        min((top + decode.crop) * down, whole.height),
-    )
-    pixels = np.asarray(whole.resize((decode.crop, decode.crop), Image.Resampling.BILINEAR, box))
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def _offsets(free: Sequence[int], place: tuple[float, float]) -> tuple[int, int]:
-    """Return the (left, top) of a crop that may move by `free` pixels (across, down)."""
-    return int(place[1] * (free[0] + 1)), int(place[0] * (free[1] + 1))
-
-
-def unreadable(error: Exception) -> str:
-    """Return why Pillow could not read a file, without the file's name."""
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, UnidentifiedImageError):
-        return f"not a {' or '.join(IMAGE_FORMATS)} file"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def listed(problem: str, names: Sequence[str]) -> str:
-    """Return "3 problem (first, second, third)" with the first ten names, and print all of them to the log."""
-    for name in names:
-        print(f"{problem}: {name}", flush=True)
-    more = f", … {len(names) - SHOWN} more in the log" if len(names) > SHOWN else ""
-    return f"{len(names)} {problem} ({', '.join(names[:SHOWN])}{more})"
-
-
 def _mean_and_std(arrays: Arrays, data_seed: int, root: Path) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation per channel of the training images' values in 0–1.
 
@@ -243,6 +190,8 @@ def _mean_and_std(arrays: Arrays, data_seed: int, root: Path) -> tuple[list[floa
         pixels = arrays.train_images.transpose(1, 0, 2, 3).reshape(arrays.train_images.shape[1], -1)
         mean, std = pixels.mean(axis=1, dtype=np.float64), pixels.std(axis=1, dtype=np.float64)
         return (mean / 255).tolist(), (std / 255).tolist()
+    # By name, so that a run whose images are arrays does not depend on this code.
+    decoded = importlib.import_module("adaptive_smoothing.image_files").decoded
     size = len(arrays.train_images)
     generator = np.random.default_rng([data_seed, size])
     counts = np.zeros((3, 256), dtype=np.int64)  # of each value in each channel: exact in any order

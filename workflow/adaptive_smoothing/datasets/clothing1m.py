@@ -18,17 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adaptive_smoothing.datasets import (
-    IMAGE_FORMATS,
-    UNKNOWN,
-    Arrays,
-    Decode,
-    Paths,
-    Source,
-    listed,
-    unreadable,
-)
+from adaptive_smoothing.datasets import UNKNOWN, Arrays, Decode, Paths, Source
 from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.image_files import IMAGE_FORMATS, listed, unreadable
 from adaptive_smoothing.options import Literal, PositiveInt, Strict, model_validator
 
 CLASSES = 14

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adaptive_smoothing.datasets import IMAGE_FORMATS, Arrays, Images, Labels, Source, listed, unreadable
+from adaptive_smoothing.datasets import Arrays, Images, Labels, Source
 from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.image_files import IMAGE_FORMATS, listed, unreadable
 from adaptive_smoothing.options import Literal, PositiveInt, Strict
 
 if TYPE_CHECKING:
