@@ -406,6 +406,7 @@ def test_examples_with_a_noise_of_their_own(tmp_path, runs_of_it, spread):
         ratios.append(high / low)
         magnitudes = np.append(magnitudes, NAN)
         frame = pd.DataFrame({"magnitude_exact": magnitudes, "magnitude_linearised": magnitudes, "label": 0})
+        frame["neighbours_disagree"] = np.digitize(magnitudes, np.nanpercentile(magnitudes, [50, 80])) / 10
         parts.append(frame.assign(index=frame.index, pixels=None, run=f"r{run}"))
     frame = pd.concat(parts)[records.EXAMPLES.names]
     write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=records.EXAMPLES, preserve_index=False)])
@@ -416,8 +417,25 @@ def test_examples_with_a_noise_of_their_own(tmp_path, runs_of_it, spread):
         assert found["verdict"] == "inconclusive" and found["why"].endswith("one seed: no interval")
     else:
         assert found["verdict"] == ("reproduced" if spread == 1 else "not reproduced")
-    # nothing measures what is unclear
-    assert row(tmp_path, "C3")["verdict"] == ("not reproduced" if spread < 1 else "inconclusive")
+    assert row(tmp_path, "C3")["verdict"] == found["verdict"]
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1, "reproduced"), (-1, "not reproduced")])
+def test_more_noise_on_examples_whose_neighbours_bear_other_labels(tmp_path, sign, verdict):
+    parts = []
+    for run in range(3):
+        generator = np.random.default_rng(run)
+        unclear = generator.integers(0, 4, 300) / 10
+        magnitudes = np.exp(sign * unclear + 0.05 * generator.normal(size=300))
+        frame = pd.DataFrame({"neighbours_disagree": unclear, "magnitude_exact": magnitudes, "label": 0})
+        frame["magnitude_linearised"] = 1.0
+        parts.append(frame.assign(index=frame.index, pixels=None, run=f"r{run}"))
+    frame = pd.concat(parts)[records.EXAMPLES.names]
+    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=records.EXAMPLES, preserve_index=False)])
+    found = row(tmp_path, "C3", "more noise on unclear examples, ‖ε‖ of Eq. 16")
+    assert found["verdict"] == verdict and found["effect"] == pytest.approx(sign, abs=0.15)
+    constant = row(tmp_path, "C3", "more noise on unclear examples, ‖ε‖ of Eq. 20")
+    assert constant["verdict"] == "not tested"
 
 
 def soft_labels(method: str, quantity: str, vectors: Any, seed: int, alpha: float = NAN) -> pd.DataFrame:

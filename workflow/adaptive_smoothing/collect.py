@@ -1,6 +1,7 @@
 """From runs to the tidy table behind a figure: all a reader needs to redraw it. One function a kind of table."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from adaptive_smoothing import datasets, logistic, mixtures, records
+from adaptive_smoothing import datasets, logistic, mixtures, neighbours, records
 from adaptive_smoothing.errors import UserError, unknown
 
 Description = dict[str, Any]
@@ -85,27 +86,42 @@ def quadrature_table(inputs: Inputs) -> Made:
 
 
 def example_table(inputs: Inputs) -> Made:
-    """Return a row an example of one run: label, magnitudes, and the pixels of the most and least noisy ones."""
-    if len(inputs.label_noise) != 1:
+    """Return a row an example of each run: label, magnitudes of its noise, and how unclear it is.
+
+    The runs differ in their seeds alone. Of the first one the pixels of the most and least noisy examples are added.
+    """
+    figure = inputs.description["figure"]
+    if not inputs.label_noise:
         raise UserError(
-            f"figure {inputs.description['figure']}: shows the examples of one run whose label noise is measured "
-            f"(label_noise_samples), not of {len(inputs.label_noise)}: {', '.join(inputs.runs) or 'none'}"
+            f"figure {figure}: shows the examples of runs whose label noise is measured (label_noise_samples), "
+            f"not of {', '.join(inputs.runs) or 'none'}"
         )
-    frame, _ = records.read_frame(inputs.label_noise[0])
+    if len(kinds := {_but_for_seed(metadata) for _, metadata in inputs.metrics}) > 1:
+        raise UserError(f"figure {figure}: shows the examples of one kind of run, not of {len(kinds)}")
     arrays = datasets.open_prepared(inputs.folders[0]).arrays
     if arrays.decode is not None:
         raise UserError(
-            f"figure {inputs.description['figure']}: its table holds pixels, but the images of {inputs.folders[0]} "
-            "stay on disk; draw it from a dataset whose images are prepared as arrays"
+            f"figure {figure}: its table holds pixels, but the images of {inputs.folders[0]} stay on disk; draw it "
+            "from a dataset whose images are prepared as arrays"
         )
-    images = arrays.train_images
-    frame = frame[["index", "label", "magnitude_exact", "magnitude_linearised"]].sort_values(
-        ["magnitude_linearised", "index"], ascending=[False, True]
-    )
-    shown = set(frame["index"].head(SHOWN_IMAGES)) | set(frame["index"].tail(SHOWN_IMAGES))
-    frame["pixels"] = [images[index].ravel() if index in shown else None for index in frame["index"]]
-    frame["run"] = inputs.runs[0]
-    return _table(frame, records.EXAMPLES), {"image_shape": list(images.shape[1:])}
+    frames = [
+        records.read_frame(path)[0].assign(run=run) for run, path in zip(inputs.runs, inputs.label_noise, strict=True)
+    ]
+    first, images = frames[0], arrays.train_images
+    unclear = neighbours.disagreement(images[first["index"]], first["label"].to_numpy())
+    frames = [frame.assign(neighbours_disagree=unclear, pixels=None) for frame in frames]
+    frames = [
+        frame.sort_values(["magnitude_linearised", "index"], ascending=[False, True], ignore_index=True)
+        for frame in frames
+    ]
+    shown = [*frames[0].index[:SHOWN_IMAGES], *frames[0].index[-SHOWN_IMAGES:]]
+    rows = frames[0].loc[shown, "index"]
+    frames[0].loc[shown, "pixels"] = pd.Series([images[row].ravel() for row in rows], index=rows.index)
+    return _table(pd.concat(frames, ignore_index=True), records.EXAMPLES), {"image_shape": list(images.shape[1:])}
+
+
+def _but_for_seed(metadata: records.Metadata) -> str:
+    return json.dumps({**metadata["specification"], "seed": None}, sort_keys=True)
 
 
 def soft_label_table(inputs: Inputs) -> Made:

@@ -76,6 +76,7 @@ EXAMPLES = pa.schema(
         ("label", pa.int64()),
         ("magnitude_exact", pa.float64()),
         ("magnitude_linearised", pa.float64()),
+        ("neighbours_disagree", pa.float64()),  # share of the nearest images that bear another label
         ("pixels", pa.list_(pa.uint8())),
     ]
 )

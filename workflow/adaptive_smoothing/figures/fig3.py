@@ -1,7 +1,7 @@
 """Fig. 3: how much label noise each training example gets from IVON, and the images that get most and least.
 
-Drawn from the examples table of one run: the norm of ε per example, linearised (Eq. 20) and exact (Eq. 16), beside
-label smoothing's single value ‖y' - y‖ = α √(1 - 1/K) (Eq. 1; Sec. 4.1).
+Drawn from the first run in the examples table: the norm of ε per example, linearised (Eq. 20) and exact (Eq. 16),
+beside label smoothing's single value ‖y' - y‖ = α √(1 - 1/K) (Eq. 1; Sec. 4.1).
 """
 
 from typing import Any
@@ -32,10 +32,11 @@ class Options(Strict):
 
 
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
-    """Return a row an example: index, label, magnitude_exact, magnitude_linearised, pixels, group.
+    """Return a row an example of the first run: index, label, magnitude_exact, magnitude_linearised, pixels, group.
 
     `group` is 'most' or 'least' for the examples that are shown (those with pixels), most extreme first in each.
     """
+    frame = frame[frame["run"] == frame["run"].iloc[0]]
     frame = frame.sort_values("magnitude_linearised", ascending=False, kind="stable", ignore_index=True)
     shown = frame.index[frame["pixels"].notna()]
     half = (len(shown) + 1) // 2
@@ -52,7 +53,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     smoothing = alpha * np.sqrt(1 - 1 / data["label"].nunique())
     bins = _bins(data, smoothing)
     footer = [
-        f"{len(data)} training examples of one run (n = 1 seed)",
+        f"{len(data)} training examples of one run (n = 1 seed: {data['run'].iloc[0].rpartition('/seed')[2]})",
         f"{samples} Monte-Carlo samples an example" if samples else "",
         *_left_out(data, bins),
         "number below an image: the label it was trained with",
