@@ -4,11 +4,11 @@ There need be no GPU here: a dispatch mode refuses the calls that would wait for
 """
 
 import contextlib
-from unittest import mock
 
 import pytest
 import torch
 from cases import specification
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from adaptive_smoothing import registry
@@ -33,19 +33,17 @@ REFUSED = {
 }
 
 
-class Refusing(TorchDispatchMode):
+class RefusingCalls(TorchFunctionMode):
+    """Raises AssertionError for the copies to the host that on the CPU pass no dispatcher."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        assert name not in ("tolist", "numpy", "cpu", "__array__"), f"{name} waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+class RefusingOperations(TorchDispatchMode):
     """Raises AssertionError for an operation that would synchronise a GPU with the host."""
-
-    def __enter__(self):
-        self.stack = contextlib.ExitStack()
-        for name in ("tolist", "numpy", "cpu", "__array__"):  # which on the CPU pass no dispatcher
-            refused = AssertionError(f"{name} waits for the device")
-            self.stack.enter_context(mock.patch.object(torch.Tensor, name, side_effect=refused))
-        return super().__enter__()
-
-    def __exit__(self, *details):
-        self.stack.close()
-        return super().__exit__(*details)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -56,6 +54,12 @@ class Refusing(TorchDispatchMode):
             masks = [index for index in args[1] if index is not None and index.dtype in (torch.bool, torch.uint8)]
             assert not masks, f"{name} with a mask waits for the device"
         return func(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def refusing():
+    with RefusingCalls(), RefusingOperations():
+        yield
 
 
 @pytest.mark.parametrize(
@@ -74,7 +78,7 @@ class Refusing(TorchDispatchMode):
     ],
 )
 def test_the_mode_refuses_what_would_wait(call):
-    with Refusing(), pytest.raises(AssertionError, match=r"wait|copy"):
+    with refusing(), pytest.raises(AssertionError, match=r"wait|copy"):
         call(torch.arange(3.0))
 
 
@@ -102,7 +106,7 @@ def test_no_methods_step_waits_for_the_device(network, batches, name, settings):
     method = module.Training(network(), module.Hyperparameters(**settings), Context(60, 3))
     for epoch in range(2):
         for images, labels in batches:
-            with Refusing():
+            with refusing():
                 method.set_learning_rate(0.1 / (1 + epoch))
                 method.step(images, labels, torch.arange(10))
         method.epoch_end()
@@ -117,7 +121,7 @@ class Checkpoint:
     def after_step(self, state):
         self.done += 1
         if self.done == 1:
-            self.stack.enter_context(Refusing())
+            self.stack.enter_context(refusing())
         if self.done == self.steps - 1:
             self.stack.close()
 
