@@ -59,8 +59,15 @@ figures-from: $(INSTALLED) ## Redraw all figures of an archive, without training
 	@$(BIN)/python -m adaptive_smoothing.archive figures-from $(ARCHIVE) $(if $(FORCE),--force)
 
 .PHONY: bench
-bench: $(INSTALLED) ## Time planning against a bare Snakefile
+bench: $(INSTALLED) ## Time planning against a bare Snakefile, optimizer steps and evaluations
 	$(BIN)/python benchmarks/planning.py
+	$(BIN)/python benchmarks/steps.py
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/side_by_side.py
+
+.PHONY: bench-gpu
+bench-gpu: $(INSTALLED) ## On a GPU: images/s, step times and IVON's share in them
+	$(BIN)/python benchmarks/gpu.py
 
 .PHONY: plan
 plan: $(INSTALLED) ## Show what the whole paper would run, and run nothing

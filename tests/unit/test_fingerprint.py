@@ -77,6 +77,7 @@ def test_the_real_modules_of_a_run():
     reached = fingerprint.reachable(("training", "methods.sam", "models.resnet34"))
     assert {"batch_norm", "batches", "evaluation", "methods", "methods.sam", "options", "schedules"} <= reached
     assert not {"methods.ls", "methods.ivon", "config", "plan", "figures", "collect", "noise"} & reached
+    assert {"methods._flat_ivon", "methods._reference_ivon"} <= fingerprint.reachable(("methods.ivon",))
     assert "batch_norm" not in fingerprint.reachable(("training", "methods.ls", "models.small_cnn"))
 
 

@@ -1,14 +1,17 @@
 """Device, rounding and speed: chosen by what is there, refused where it is not, off unless asked for."""
 
+import time
+
 import pytest
 import torch
+from cases import arguments, specification
 
-from adaptive_smoothing import registry, speed
+from adaptive_smoothing import registry, speed, training
 from adaptive_smoothing.config import Setup
 from adaptive_smoothing.errors import UserError
 
 CPU = torch.device("cpu")
-OFF = {"channels_last": False, "bf16": False, "tf32": False, "compile": False}
+OFF = {"channels_last": False, "bf16": False, "tf32": False, "compile": False, "cuda_graph": False}
 
 
 def with_gpus(monkeypatch, there):
@@ -115,3 +118,17 @@ def test_a_compiled_network_trains_to_the_same_weights_within_rounding(network, 
     assert other == pytest.approx(loss, rel=1e-4)
     for left, right in zip(plain.parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)
+
+
+def test_a_training_uses_its_threads_and_no_more(digits, tmp_path):
+    """What other threads of the process computed is the processor time of all less that of this one."""
+    spec = specification("ivon", epochs=20, evaluate_every=10)
+    before = torch.get_num_threads()
+    try:
+        used = time.process_time(), time.thread_time()
+        training.train(**arguments(digits, tmp_path, spec))
+        process, own = time.process_time() - used[0], time.thread_time() - used[1]
+        assert torch.get_num_threads() == 1
+        assert process - own < 0.05 * process
+    finally:
+        torch.set_num_threads(before)

@@ -74,6 +74,7 @@ class Speed(Strict):
     bf16: bool = Field(default=False, description="forward pass in bfloat16 autocast")
     tf32: bool = Field(default=False, description="products and convolutions of a GPU in TF32")
     compile: bool = Field(default=False, description="torch.compile of the network")
+    cuda_graph: bool = Field(default=False, description="whole steps as one CUDA graph; without a GPU step by step")
 
 
 class Setup(Strict):

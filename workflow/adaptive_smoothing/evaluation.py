@@ -1,6 +1,7 @@
 """Measures of a classifier: accuracy, negative log-likelihood, expected calibration error."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +29,21 @@ def log_probabilities(model: nn.Module, batches: Batches) -> Tensor:
         return torch.cat([model(images).log_softmax(dim=1) for images in batches()])
     finally:
         model.train(was_training)
+
+
+@torch.no_grad()
+def posterior_averaged(
+    model: nn.Module, sampled: Callable[[], AbstractContextManager[None]], batches: Batches, samples: int
+) -> Tensor:
+    """Return the log of the mean softmax output over draws, N × K; within `sampled()` the model holds a draw."""
+    total: Tensor | None = None
+    for _ in range(samples):
+        with sampled():
+            probabilities = log_probabilities(model, batches).exp_()
+        total = probabilities if total is None else total.add_(probabilities)
+    if total is None:
+        raise ValueError("an average over draws needs at least one")
+    return total.div_(samples).log_()
 
 
 def measures(log_probabilities: Tensor, labels: Tensor) -> Measures:

@@ -4,7 +4,7 @@ Exact: ε_i = p_i(m) - E_q[p_i(θ)], p = softmax(f), by S Monte-Carlo samples. L
 ε_i = (diag(p) - ppᵀ) J_i Σ^{1/2} e with e ~ N(0, I), one forward-mode product a sample for a whole batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from torch.func import functional_call, jvp
 from adaptive_smoothing import batches as image_batches
 from adaptive_smoothing import datasets, provenance, records, speed
 from adaptive_smoothing.training import build_model, load_posterior
+
+HELD_BYTES = 1 << 30  # of draws that are held at once: for so many the images are read, or decoded, only once
 
 Weights = dict[str, Tensor]
 Batches = Callable[[], Iterator[Tensor]]
@@ -53,22 +55,38 @@ def of_posterior(
 ) -> LabelNoise:
     """Return the label noise of N(mean, diag(std²)) over all batches (B × C × H × W), the model in evaluation mode.
 
-    All batches see the same `samples` draws e, taken from `generator`.
+    All batches see the same `samples` draws e, taken from `generator`. Beside the forward passes at each draw, and the
+    forward-mode products, only the draws themselves cost anything: each is made once and serves all batches, and a
+    batch serves all draws that are held (up to HELD_BYTES).
     """
     model.eval()
     first = torch.cat([functional_call(model, mean, (images,)).softmax(dim=1) for images in batches()])
-    average = torch.zeros_like(first)
-    squares = torch.zeros_like(first)
-    norms = torch.zeros_like(first[:, 0])
-    for _ in range(samples):
-        tangent = {name: scale * _normal(scale, generator) for name, scale in std.items()}
-        drawn = {name: mean[name] + tangent[name] for name in std}
-        probabilities = torch.cat([functional_call(model, drawn, (images,)).softmax(dim=1) for images in batches()])
-        linear = torch.cat([linearised(model, mean, tangent, images) for images in batches()])
-        average += probabilities / samples
-        squares += linear.square() / samples
-        norms += torch.linalg.vector_norm(linear, dim=1) / samples
+    sums = torch.zeros_like(first), torch.zeros_like(first), torch.zeros_like(first[:, 0])
+    held = max(1, HELD_BYTES // sum(scale.nbytes for scale in std.values()))
+    for begin in range(0, samples, held):
+        tangents = [
+            {name: scale * _normal(scale, generator) for name, scale in std.items()}
+            for _ in range(min(held, samples - begin))
+        ]
+        parts = [_sums(model, mean, tangents, images) for images in batches()]
+        for total, part in zip(sums, map(torch.cat, zip(*parts, strict=True)), strict=True):
+            total += part / samples
+    average, squares, norms = sums
     return LabelNoise(first, average, squares.sqrt(), norms)
+
+
+def _sums(
+    model: nn.Module, mean: Weights, tangents: Sequence[Weights], images: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for one batch the sums over `tangents` t of p(mean + t), of Eq. 20's squares and of its norms."""
+    probabilities, squares, norms = [], [], []
+    for tangent in tangents:
+        drawn = {name: mean[name] + change for name, change in tangent.items()}
+        probabilities.append(functional_call(model, drawn, (images,)).softmax(dim=1))
+        linear = linearised(model, mean, tangent, images)
+        squares.append(linear.square())
+        norms.append(torch.linalg.vector_norm(linear, dim=1))
+    return torch.stack(probabilities).sum(dim=0), torch.stack(squares).sum(dim=0), torch.stack(norms).sum(dim=0)
 
 
 def linearised(model: nn.Module, mean: Weights, tangent: Weights, images: Tensor) -> Tensor:

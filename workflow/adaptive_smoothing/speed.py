@@ -1,5 +1,6 @@
 """The device that trains, and what makes it faster at the price of other rounding (`speed` of a scale's setups)."""
 
+import contextlib
 import os
 from typing import Any
 
@@ -33,6 +34,8 @@ def name_of(device: torch.device) -> str:
 def be_deterministic(device: torch.device, threads: int, tf32: bool = False) -> None:
     """Use so many CPU threads and, on a GPU, kernels that give the same bytes every time; TF32 only where asked for."""
     torch.set_num_threads(threads)
+    with contextlib.suppress(RuntimeError):  # can be set once a process only
+        torch.set_num_interop_threads(1)
     if device.type == "cuda":  # the CPU kernels used here always do, and the call imports torch's compiler (2 s)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from adaptive_smoothing import batches, datasets, evaluation, progress, provenance, records, registry, speed
+from adaptive_smoothing import batches, datasets, evaluation, graphs, progress, provenance, records, registry, speed
 from adaptive_smoothing.batches import Batches
 from adaptive_smoothing.checkpoint import Checkpoint, State, generators, set_generators
 from adaptive_smoothing.errors import UserError
@@ -153,6 +153,8 @@ class Trainer:
         self.hyperparameters = module.Hyperparameters(**specification["hyperparameters"])
         context = Context(train_size=len(self.train), classes=len(prepared.arrays.classes))
         self.method: Method = module.Training(self.model, self.hyperparameters, context)
+        captured = specification["batch_size"] if specification["speed"]["cuda_graph"] else None
+        self.step = graphs.Steps(self.method.step, captured, self.device)
         self.steps_per_epoch = -(-len(self.train) // specification["batch_size"])
         self.epoch, self.steps_done, self.restarts = 0, 0, 0
         self.rate = math.nan  # of the last step
@@ -244,7 +246,7 @@ class Trainer:
                 self.hyperparameters.schedule, self.hyperparameters.lr, number, self.steps_per_epoch, spec["epochs"]
             )
             self.method.set_learning_rate(self.rate)
-            self.loss_sum += self.method.step(images, self.noisy[indices], indices) * len(indices)
+            self.loss_sum += self.step(images, self.noisy[indices], indices) * len(indices)
             self.steps_done += 1
             checkpoint.after_step(self.state_dict)
         self.method.epoch_end()
@@ -306,11 +308,8 @@ class Trainer:
     def _evaluate_posterior_average(self) -> Row:
         """Return test measures of the mean of the softmax outputs of draws from the posterior."""
         samples = self.specification["posterior_samples"]
-        total = torch.zeros(())
-        for _ in range(samples):
-            with self.method.sampled_weights():
-                total = total + evaluation.log_probabilities(self.model, self.test.in_order).exp()
-        averaged = evaluation.measures((total / samples).log(), self.test_labels)
+        mixed = evaluation.posterior_averaged(self.model, self.method.sampled_weights, self.test.in_order, samples)
+        averaged = evaluation.measures(mixed, self.test_labels)
         return {
             "test_accuracy_mc": averaged.accuracy,
             "test_nll_mc": averaged.nll,

@@ -49,9 +49,12 @@ class Method(ABC):
         """Update what changes once an epoch."""
 
     def set_learning_rate(self, value: float) -> None:
-        """Set the learning rate of the next step."""
+        """Set the learning rate of the next step, in place where it is a tensor: a captured step reads it there."""
         for group in self.optimizer.param_groups:
-            group["lr"] = value
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(value)
+            else:
+                group["lr"] = value
 
     @contextlib.contextmanager
     def evaluation_ready(self, batches: Batches) -> Iterator[None]:
@@ -77,13 +80,21 @@ class Method(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.optimizer.load_state_dict(state["optimizer"])
+        device = next(self.model.parameters()).device
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"] = group["lr"].to(device)
 
 
 def sgd(model: nn.Module, hyperparameters: SGDHyperparameters) -> torch.optim.SGD:
-    """Return SGD with momentum and L2 weight decay on all parameters (batch-norm ones included)."""
+    """Return SGD with momentum and L2 weight decay on all parameters (batch-norm ones included).
+
+    On a GPU the learning rate is a tensor there, which a captured step reads anew every time.
+    """
+    device = next(model.parameters()).device
     return torch.optim.SGD(
         model.parameters(),
-        lr=hyperparameters.lr,
+        lr=hyperparameters.lr if device.type == "cpu" else torch.tensor(hyperparameters.lr, device=device),
         momentum=hyperparameters.momentum,
         weight_decay=hyperparameters.weight_decay,
         fused=True,

@@ -1,30 +1,34 @@
-"""ivon: Improved Variational Online Newton (Shen et al. 2024; Alg. 1) by the package `ivon-opt`.
+"""ivon: Improved Variational Online Newton (Shen et al. 2024; Alg. 1).
 
 Learns a Gaussian over the weights with mean m and variances 1 / (λ (h + δ)): λ the effective sample size, h the
 Hessian estimate, δ the weight decay. With `hessian: fixed` h stays at its initial value (Fig. 6), so Σ is fixed.
-What the config does not name is as in Alg. 1 and the package's defaults: no clipping, bias-corrected momentum, the
-learning rate scaled by h0 + δ, the Hessian estimated by reparametrisation ("price").
+What the config does not name is as in Alg. 1 and the defaults of the authors' package `ivon-opt`: no clipping,
+bias-corrected momentum, the learning rate scaled by h0 + δ, the Hessian estimated by reparametrisation ("price").
 """
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-from ivon import IVON
 from torch import Tensor, nn
 from torch.nn import functional
 
 from adaptive_smoothing.batch_norm import at_current_weights
 from adaptive_smoothing.methods import Batches, Context, Method
+from adaptive_smoothing.methods._flat_ivon import FlatIVON
 from adaptive_smoothing.options import BaseHyperparameters, Fraction, Literal, Positive, PositiveInt
+
+if TYPE_CHECKING:
+    from adaptive_smoothing.methods._reference_ivon import ReferenceIVON
 
 
 class Hyperparameters(BaseHyperparameters):
     """IVON's: h0 (`hess_init`), β1, β2, λ / N, Monte-Carlo samples a step, and whether h is learned.
 
     `batch_norm`: 'sampled' keeps the running statistics gathered under sampled weights in training; 'mean' estimates
-    them anew at the mean weights before an evaluation.
+    them anew at the mean weights before an evaluation. `implementation`: 'flat' is this project's own, 'reference' is
+    `ivon-opt`, which takes several times as long and gives the same trajectory up to rounding.
     """
 
     hess_init: Positive
@@ -34,18 +38,19 @@ class Hyperparameters(BaseHyperparameters):
     mc_samples: PositiveInt
     hessian: Literal["learned", "fixed"]
     batch_norm: Literal["sampled", "mean"]
+    implementation: Literal["flat", "reference"] = "flat"
 
 
 class Training(Method):
     """Variational learning: gradients at sampled weights move the mean and the variances."""
 
-    optimizer: IVON
+    optimizer: "FlatIVON | ReferenceIVON"
 
     def __init__(self, model: nn.Module, hyperparameters: Hyperparameters, context: Context) -> None:
         super().__init__(model, hyperparameters, context)
         self.mc_samples = hyperparameters.mc_samples
         self.reestimates = hyperparameters.batch_norm == "mean"
-        self.optimizer = IVON(
+        self.optimizer = _implementation(hyperparameters.implementation)(
             model.parameters(),
             lr=hyperparameters.lr,
             ess=hyperparameters.ess_per_example * context.train_size,
@@ -60,7 +65,7 @@ class Training(Method):
         total = torch.zeros((), device=images.device)
         for _ in range(self.mc_samples):
             self.optimizer.zero_grad()
-            with self._sampled(train=True):
+            with self.optimizer.sampled_params(train=True):
                 loss = functional.cross_entropy(self.model(images), labels)
                 loss.backward()
             total += loss.detach()
@@ -68,20 +73,8 @@ class Training(Method):
         return total / self.mc_samples
 
     @contextlib.contextmanager
-    def _sampled(self, train: bool) -> Iterator[None]:
-        """Hold sampled weights; after an error put the mean back (`ivon-opt` alone leaves the sample in place)."""
-        weights = [parameter.data for parameter in self.model.parameters()]
-        with self.optimizer.sampled_params(train=train):
-            try:
-                yield
-            except BaseException:
-                for parameter, weight in zip(self.model.parameters(), weights, strict=True):
-                    parameter.data = weight
-                raise
-
-    @contextlib.contextmanager
     def sampled_weights(self) -> Iterator[None]:
-        with self._sampled(train=False):
+        with self.optimizer.sampled_params():
             yield
 
     @contextlib.contextmanager
@@ -92,34 +85,13 @@ class Training(Method):
 
     def posterior_std(self) -> dict[str, Tensor]:
         """Return (λ (h + δ))^(-1/2) of each parameter, in the parameter's shape."""
-        result = {}
-        names = {parameter: name for name, parameter in self.model.named_parameters()}
-        for group in self.optimizer.param_groups:
-            std = (group["ess"] * (group["hess"] + group["weight_decay"])).rsqrt()
-            offset = 0
-            for parameter in group["params"]:
-                result[names[parameter]] = std[offset : offset + parameter.numel()].view_as(parameter)
-                offset += parameter.numel()
-        return result
+        std = self.optimizer.posterior_std()
+        return {name: std[parameter] for name, parameter in self.model.named_parameters()}
 
-    def state_dict(self) -> dict[str, Any]:
-        # ivon-opt leaves its step count out, with which it corrects the momentum's bias
-        return {**super().state_dict(), "current_step": self.optimizer.current_step}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self.optimizer.current_step = state["current_step"]
-        if self.optimizer.current_step > 0:
-            self._lay_out_as_one_vector()
+def _implementation(name: str) -> "type[FlatIVON] | type[ReferenceIVON]":
+    if name == "flat":
+        return FlatIVON
+    from adaptive_smoothing.methods._reference_ivon import ReferenceIVON  # imports ivon-opt only where it is asked for
 
-    def _lay_out_as_one_vector(self) -> None:
-        """Give the weights the places in memory that ivon-opt's step leaves them in: slices of one vector.
-
-        Matrix products round by the alignment of their operands, so a resumed run would differ in the last bit
-        where it is evaluated before its first step.
-        """
-        parameters = list(self.model.parameters())
-        vector = torch.cat([parameter.data.flatten() for parameter in parameters])
-        pieces = vector.split([parameter.numel() for parameter in parameters])
-        for parameter, piece in zip(parameters, pieces, strict=True):
-            parameter.data = piece.view(parameter.shape)
+    return ReferenceIVON

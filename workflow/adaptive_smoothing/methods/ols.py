@@ -33,22 +33,18 @@ class Training(Method):
         classes = context.classes
         self.hard = torch.eye(classes, device=device)
         self.soft = smoothed_labels(classes, hyperparameters.first_epoch_alpha, device)
-        self.first_epoch = True
+        self.targets = self.soft.clone()
         self.sums = torch.zeros(classes, classes, device=device)
         self.counts = torch.zeros(classes, device=device)
 
     def step(self, images: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         self.optimizer.zero_grad()
         logits = self.model(images)
-        loss = functional.cross_entropy(logits, self._targets()[labels])
+        loss = functional.cross_entropy(logits, self.targets[labels])
         loss.backward()
         self.optimizer.step()
         self._collect(logits.detach(), labels)
         return loss.detach()
-
-    def _targets(self) -> Tensor:
-        """Return the K × K targets; CE is linear in them, so one mixed target equals the two mixed losses."""
-        return self.soft if self.first_epoch else self.alpha * self.hard + (1.0 - self.alpha) * self.soft
 
     def _collect(self, logits: Tensor, labels: Tensor) -> None:
         """Add the softmax outputs of correctly predicted examples to the row of their class."""
@@ -58,19 +54,23 @@ class Training(Method):
 
     def epoch_end(self) -> None:
         seen = self.counts[:, None] > 0
-        self.soft = torch.where(seen, self.sums / self.counts.clamp(min=1.0)[:, None], self.soft)
-        self.first_epoch = False
+        # In place, for a captured step reads them where they are.
+        self.soft.copy_(torch.where(seen, self.sums / self.counts.clamp(min=1.0)[:, None], self.soft))
+        # CE is linear in the targets, so one mixed target equals the two mixed losses.
+        self.targets.copy_(self.alpha * self.hard + (1.0 - self.alpha) * self.soft)
         self.sums.zero_()
         self.counts.zero_()
 
     def soft_labels(self) -> Tensor:
-        return self._targets().clone()
+        return self.targets.clone()
 
     def state_dict(self) -> dict[str, Any]:
-        table = {"soft": self.soft, "sums": self.sums, "counts": self.counts, "first_epoch": self.first_epoch}
-        return {**super().state_dict(), **table}
+        return {**super().state_dict(), **self._tables()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.soft, self.sums, self.counts = state["soft"], state["sums"], state["counts"]
-        self.first_epoch = state["first_epoch"]
+        for name, table in self._tables().items():
+            table.copy_(state[name])
+
+    def _tables(self) -> dict[str, Tensor]:
+        return {"soft": self.soft, "targets": self.targets, "sums": self.sums, "counts": self.counts}

@@ -50,15 +50,21 @@ class Training(Method):
 
     @contextlib.contextmanager
     def _perturbed(self) -> Iterator[None]:
-        """Hold the weights at θ + ρ g / ‖g‖, then put θ back bit for bit, errors included."""
+        """Hold the weights at θ + ρ g / ‖g‖, then put θ back bit for bit, errors included.
+
+        The perturbed weights take the memory of the gradients, which are not needed any more: nothing is copied.
+        """
         weights = [parameter.detach() for parameter in self.parameters]
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if len(gradients) < len(weights):
             raise ValueError("sam: a parameter that is trained got no gradient")
-        kept = [weight.clone() for weight in weights]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        torch._foreach_add_(weights, torch._foreach_mul(gradients, self.rho / (norm + EPSILON)))
+        torch._foreach_mul_(gradients, self.rho / (norm + EPSILON))
+        torch._foreach_add_(gradients, weights)
         try:
+            for parameter, perturbed in zip(self.parameters, gradients, strict=True):
+                parameter.grad, parameter.data = None, perturbed
             yield
         finally:
-            torch._foreach_copy_(weights, kept)
+            for parameter, weight in zip(self.parameters, weights, strict=True):
+                parameter.data = weight
