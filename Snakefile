@@ -3,6 +3,7 @@
 #   snakemake --dry-run                                the plan of the whole paper
 #   snakemake paper_figures/fig7.pdf --profile slurm   one figure, trained on the cluster
 #   snakemake small --cores 2                          all figures at small scale
+import gc
 import inspect
 import sys
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 from adaptive_smoothing import jobs, paths, plan, provenance, warm
 from adaptive_smoothing.config import load_settings
 from adaptive_smoothing.errors import UserError
+
+# While it plans, Snakemake only adds to its graph of jobs; looking through all of it for garbage, again and again, took
+# a seventh of a dry run. What is young is still looked through.
+gc.set_threshold(10_000, 1_000_000, 1_000_000)
 
 jobs.offer_library()
 
