@@ -14,6 +14,7 @@ from adaptive_smoothing.errors import UserError
 
 # While it plans, Snakemake only adds to its graph of jobs; looking through all of it for garbage, again and again, took
 # a seventh of a dry run. What is young is still looked through.
+usual_thresholds = gc.get_threshold()
 gc.set_threshold(10_000, 1_000_000, 1_000_000)
 
 jobs.offer_library()
@@ -58,6 +59,8 @@ warm_process = warm.Warm()
 
 
 onstart:
+    gc.freeze()
+    gc.set_threshold(*usual_thresholds)
     if settings.warm and workflow.local_exec:  # on a cluster's node it would be another machine's
         warm_process.start()
 
