@@ -61,6 +61,10 @@ warm_process = warm.Warm()
 onstart:
     gc.freeze()
     gc.set_threshold(*usual_thresholds)
+    if workflow.local_exec:
+        # Cores limit local jobs. With the limit a second as well, Snakemake 9.27 leaves a timer behind at every start and
+        # end of a job, which has all waiting jobs looked at once a second until the end: a job more, a look more a second.
+        workflow.scheduler.job_rate_limiter = None
     if settings.warm and workflow.local_exec:  # on a cluster's node it would be another machine's
         warm_process.start()
 
