@@ -3,6 +3,7 @@
 #   snakemake --dry-run                                the plan of the whole paper
 #   snakemake paper_figures/fig7.pdf --profile slurm   one figure, trained on the cluster
 #   snakemake small --cores 2                          all figures at small scale
+import gc
 import inspect
 import sys
 from pathlib import Path
@@ -10,6 +11,11 @@ from pathlib import Path
 from adaptive_smoothing import jobs, paths, plan, provenance, warm
 from adaptive_smoothing.config import load_settings
 from adaptive_smoothing.errors import UserError
+
+# While it plans, Snakemake only adds to its graph of jobs; looking through all of it for garbage, again and again, took
+# a seventh of a dry run. What is young is still looked through.
+usual_thresholds = gc.get_threshold()
+gc.set_threshold(10_000, 1_000_000, 1_000_000)
 
 jobs.offer_library()
 
@@ -53,6 +59,12 @@ warm_process = warm.Warm()
 
 
 onstart:
+    gc.freeze()
+    gc.set_threshold(*usual_thresholds)
+    if workflow.local_exec:
+        # Cores limit local jobs. With the limit a second as well, Snakemake 9.27 leaves a timer behind at every start and
+        # end of a job, which has all waiting jobs looked at once a second until the end: a job more, a look more a second.
+        workflow.scheduler.job_rate_limiter = None
     if settings.warm and workflow.local_exec:  # on a cluster's node it would be another machine's
         warm_process.start()
 

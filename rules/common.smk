@@ -40,6 +40,10 @@ def of_run(look_up):
     return planned(lambda wildcards: look_up(plan.load(wildcards.scale).run(wildcards.run)))
 
 
+# One function for both files: a call costs Snakemake more than it costs the plan.
+data_of_run = of_run(lambda run: {"dataset": paths.META.format(dataset=run.dataset_folder), "labels": run.labels})
+
+
 def of_figure(look_up):
     """Return an input function that calls look_up(scale, figure) with the wildcards' figure."""
     return planned(lambda wildcards: look_up(wildcards.scale, plan.load(wildcards.scale).figure(wildcards.figure)))

@@ -3,8 +3,7 @@
 
 rule measure_label_noise:
     input:
-        dataset=of_run(lambda run: paths.META.format(dataset=run.dataset_folder)),
-        labels=of_run(lambda run: run.labels),
+        unpack(data_of_run),
         posterior=paths.POSTERIOR,
     output:
         label_noise=paths.LABEL_NOISE,

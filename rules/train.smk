@@ -3,8 +3,7 @@
 
 rule train:
     input:
-        dataset=of_run(lambda run: paths.META.format(dataset=run.dataset_folder)),
-        labels=of_run(lambda run: run.labels),
+        unpack(data_of_run),
     output:
         metrics=paths.METRICS,
     log:

@@ -1,10 +1,8 @@
 """From runs to the tidy table behind a figure: all a reader needs to redraw it. One function a kind of table."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ class Inputs:
 
     description: Description
     runs: list[str]
-    metrics: list[tuple[pa.Table, records.Metadata]]
+    metrics: list[pa.Table]
     label_noise: list[str]
     folders: list[str]
 
@@ -50,12 +48,11 @@ def collect(
     """
     if description["table"] not in TABLES:
         raise unknown("TABLE", description["table"], TABLES, f"figures/{description['figure']}.py")
-    inputs = Inputs(description, runs, [records.read(path) for path in metrics], label_noise, folders)
+    read = list(records.read_all(metrics))
+    inputs = Inputs(description, runs, [table for table, _, _ in read], label_noise, folders)
     table, extra = TABLES[description["table"]](inputs)
-    sources = {
-        run: _source(path, metadata) for run, path, (_, metadata) in zip(runs, metrics, inputs.metrics, strict=True)
-    }
-    devices = {run: metric.column("device")[0].as_py() for run, (metric, _) in zip(runs, inputs.metrics, strict=True)}
+    sources = {run: {**metadata, "sha256": digest} for run, (_, metadata, digest) in zip(runs, read, strict=True)}
+    devices = {run: metric.column("device")[0].as_py() for run, metric in zip(runs, inputs.metrics, strict=True)}
     mixed = mixtures.found(sources, devices)
     for sentence in mixed:
         print(f"warning: {description['figure']} is mixed: {sentence}", flush=True)
@@ -64,14 +61,9 @@ def collect(
     records.write(output, table, {**description, **extra, "code": code, "runs": sources, "mixed": mixed})
 
 
-def _source(path: str, metadata: records.Metadata) -> Description:
-    """Return what made a run: its record, and the hash of the file that was read."""
-    return {**metadata, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
-
-
 def metrics_table(inputs: Inputs) -> Made:
     """Return the rows of all runs' metrics, below each other."""
-    return records.concatenated([table for table, _ in inputs.metrics]), {}
+    return records.concatenated(inputs.metrics), {}
 
 
 def quadrature_table(inputs: Inputs) -> Made:
@@ -96,7 +88,8 @@ def example_table(inputs: Inputs) -> Made:
             f"figure {figure}: shows the examples of runs whose label noise is measured (label_noise_samples), "
             f"not of {', '.join(inputs.runs) or 'none'}"
         )
-    if len(kinds := {_but_for_seed(metadata) for _, metadata in inputs.metrics}) > 1:
+    noises = [records.read_frame(path) for path in inputs.label_noise]
+    if len(kinds := {_but_for_seed(metadata) for _, metadata in noises}) > 1:
         raise UserError(f"figure {figure}: shows the examples of one kind of run, not of {len(kinds)}")
     arrays = datasets.open_prepared(inputs.folders[0]).arrays
     if arrays.decode is not None:
@@ -104,9 +97,7 @@ def example_table(inputs: Inputs) -> Made:
             f"figure {figure}: its table holds pixels, but the images of {inputs.folders[0]} stay on disk; draw it "
             "from a dataset whose images are prepared as arrays"
         )
-    frames = [
-        records.read_frame(path)[0].assign(run=run) for run, path in zip(inputs.runs, inputs.label_noise, strict=True)
-    ]
+    frames = [frame.assign(run=run) for run, (frame, _) in zip(inputs.runs, noises, strict=True)]
     first, images = frames[0], arrays.train_images
     unclear = neighbours.disagreement(images[first["index"]], first["label"].to_numpy())
     frames = [frame.assign(neighbours_disagree=unclear, pixels=None) for frame in frames]
@@ -138,7 +129,7 @@ def soft_label_table(inputs: Inputs) -> Made:
         "absolute_noise": "noise_exact",
     }
     parts = []
-    for (metric, _), path in zip(inputs.metrics, inputs.label_noise, strict=True):
+    for metric, path in zip(inputs.metrics, inputs.label_noise, strict=True):
         frame, _ = records.read_frame(path)
         described = metric.select(["run", "dataset", "noise", "method", "seed"]).slice(0, 1).to_pylist()[0]
         described["alpha"] = metric.column("alpha")[0].as_py() if "alpha" in metric.column_names else None

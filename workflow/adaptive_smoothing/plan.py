@@ -36,7 +36,13 @@ class Run:
     labels: str
     resources: Resources
     specification: Specification = field(hash=False)
+    recipe: str  # the specification as JSON, but for the seed and whether the posterior is kept
     data_root: str | None = None
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """What makes two runs the same training: the specification, whatever is kept afterwards."""
+        return self.recipe, self.specification["seed"]
 
     @property
     def keeps_posterior(self) -> bool:
@@ -108,20 +114,20 @@ class Plan:
         """The scale's figures by name."""
         wanted = {name: list(self._runs_of(name)) for name in self.scale.figures}
         measured = {
-            _identity(run)
+            run.identity
             for name, runs in wanted.items()
             if self.scale.figures[name].label_noise_samples
             for run in runs
         }
         named = _named(
-            [_keeping(run) if _identity(run) in measured else run for runs in wanted.values() for run in runs],
+            [_keeping(run) if run.identity in measured else run for runs in wanted.values() for run in runs],
             self._prefixes(),
         )
-        by_identity = {_identity(run): run for run in named}
+        by_identity = {run.identity: run for run in named}
         return {
             name: FigurePlan(
                 name=name,
-                runs=tuple(dict.fromkeys(by_identity[_identity(run)] for run in runs)),
+                runs=tuple(dict.fromkeys(by_identity[run.identity] for run in runs)),
                 label_noise_samples=self.scale.figures[name].label_noise_samples,
                 description=self._description(name),
             )
@@ -234,10 +240,11 @@ class Plan:
             for noise, (method, axes) in itertools.product(grid.noises, grid.methods.items()):
                 for point in itertools.product(*axes.values()):
                     values = dict(zip(axes, point, strict=True))
-                    for seed in seeds:
-                        yield self._run(grid, noise, method, values, seed, f"{self.file}, figures.{figure}")
+                    run = self._run(grid, noise, method, values, f"{self.file}, figures.{figure}")
+                    yield from (replace(run, specification={**run.specification, "seed": seed}) for seed in seeds)
 
-    def _run(self, grid: RunGrid, noise: str, method: str, values: dict[str, Value], seed: int, where: str) -> Run:
+    def _run(self, grid: RunGrid, noise: str, method: str, values: dict[str, Value], where: str) -> Run:
+        """Return a run that lacks but its seed and its full name."""
         setup = self.scale.setups[grid.setup]
         base = _base_hyperparameters(setup, noise, method)
         checked = options_of("method", method, {**base, **values}, where)
@@ -257,7 +264,7 @@ class Plan:
             "method": method,
             "hyperparameters": checked.model_dump(mode="json"),
             "posterior_samples": self.scale.posterior_samples,
-            "seed": seed,
+            "seed": None,
             "keep_posterior": False,
         }
         differs = [f"{key}{_written(value)}" for key, value in values.items() if base.get(key) != value]
@@ -270,6 +277,7 @@ class Plan:
             labels=paths.LABELS.format(scale=self.name, dataset=folder, noise=noise, noise_seed=self.scale.noise_seed),
             resources=setup.resources,
             specification=specification,
+            recipe=json.dumps(specification, sort_keys=True),
             data_root=self.scale.data_root,
         )
 
@@ -340,28 +348,28 @@ def _base_hyperparameters(setup: Setup, noise: str, method: str) -> dict[str, An
     return {**setup.methods[method], **setup.by_noise.get(noise, {}).get(method, {})}
 
 
-def _identity(run: Run) -> str:
-    """Return what makes two runs the same training: the specification, whatever is kept afterwards."""
-    return json.dumps({**run.specification, "keep_posterior": None}, sort_keys=True)
-
-
 def _keeping(run: Run) -> Run:
     return replace(run, specification={**run.specification, "keep_posterior": True})
 
 
 def _named(runs: list[Run], prefixes: dict[str, str]) -> list[Run]:
     """Return the runs under their full, unique names; a digest of the specification tells colliding ones apart."""
-    by_name: dict[str, dict[str, Run]] = defaultdict(dict)
+    by_name: dict[str, dict[tuple[str, int], Run]] = defaultdict(dict)
     for run in runs:
         seed = f"seed{run.specification['seed']}" + ("-posterior" if run.keeps_posterior else "")
-        by_name[f"{prefixes[run.setup]}/{run.noise}/{run.name}/{seed}"].setdefault(_identity(run), run)
+        by_name[f"{prefixes[run.setup]}/{run.noise}/{run.name}/{seed}"].setdefault(run.identity, run)
     result = []
     for name, same in by_name.items():
-        for identity, run in same.items():
-            folder, seed = name.rsplit("/", 1)
-            short = hashlib.sha256(identity.encode()).hexdigest()[:8]
-            result.append(replace(run, name=name if len(same) == 1 else f"{folder}-{short}/{seed}"))
+        for run in same.values():
+            result.append(replace(run, name=name if len(same) == 1 else _told_apart(name, run)))
     return result
+
+
+def _told_apart(name: str, run: Run) -> str:
+    """Return a run's name with a digest of its specification."""
+    folder, seed = name.rsplit("/", 1)
+    whole = json.dumps({**run.specification, "keep_posterior": None}, sort_keys=True)
+    return f"{folder}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}/{seed}"
 
 
 def _written(value: object) -> str:

@@ -1,0 +1,99 @@
+"""Time collecting a figure from 10,000 runs: python benchmarks/collecting.py.
+
+Writes the metrics of the paper's Figure 5 with so many seeds into a temporary folder, with rows, columns and records as
+a training writes (made-up numbers), and collects them as the rule does. Beside it, what reading takes by itself:
+each file once, as collecting does; a loop of pyarrow.parquet.read_table; and a pyarrow dataset, to which the footers of
+all files must be read first, for the columns and for what made each run. Files lie in the page cache.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+
+from adaptive_smoothing import collect, paths, plan, provenance, records, training
+
+FIGURE = "fig5"
+
+
+def runs_of(figure: plan.FigurePlan, count: int) -> Iterator[dict[str, Any]]:
+    """Yield `count` specifications: the figure's, with more seeds."""
+    for number in range(count):
+        run = figure.runs[number % len(figure.runs)]
+        yield {**run.specification, "seed": number // len(figure.runs)}
+
+
+def write(folder: Path, figure: plan.FigurePlan, count: int) -> list[str]:
+    """Write the metrics of so many runs; return the files."""
+    generator, made = np.random.default_rng(0), provenance.of_this_process()
+    fixed = {"diverged": False, "seconds": 1.0, "device": "cpu", "threads": 1, "peak_memory_mb": 1.0, "restarts": 0}
+    measured = [name for name, kind in records.EPOCH_COLUMNS.items() if kind == pa.float64()]
+    files = []
+    for number, specification in enumerate(runs_of(figure, count)):
+        epochs = range(specification["evaluate_every"], specification["epochs"] + 1, specification["evaluate_every"])
+        values = generator.random((len(epochs), len(measured)))
+        rows = [
+            {**fixed, "epoch": epoch, **dict(zip(measured, row, strict=True))}
+            for epoch, row in zip(epochs, values.tolist(), strict=True)
+        ]
+        described = training.describe(specification, str(number), paths.PAPER)
+        table = records.metrics_table(described, specification["hyperparameters"], rows)
+        record = {"specification": specification, "code": figure.runs[number % len(figure.runs)].code, **made}
+        stamped = table.replace_schema_metadata({records.KEY: json.dumps(record, sort_keys=True)})
+        files.append(str(folder / f"{number}.parquet"))
+        pq.write_table(stamped, files[-1])  # as records.write, without its fsync
+    return files
+
+
+def with_dataset(files: list[str]) -> pa.Table:
+    """Return the rows of all files by way of a pyarrow dataset, and read what made each."""
+    schemas = [pq.read_schema(file) for file in files]
+    for schema in schemas:
+        json.loads(schema.metadata[records.KEY])
+    together = pa.unify_schemas([schema.remove_metadata() for schema in schemas])
+    return pyarrow.dataset.dataset(files, schema=together, format="parquet").to_table()
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Return the wall time of a call."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print a line a way."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10_000)
+    count = parser.parse_args().runs
+    figure = plan.Plan(paths.PAPER).figures[FIGURE]
+    with tempfile.TemporaryDirectory() as temporary:
+        files = write(Path(temporary), figure, count)
+        megabytes = sum(Path(file).stat().st_size for file in files) / 1e6
+        print(f"{count} runs, {megabytes:.0f} MB | wall time")
+        output = str(Path(temporary) / "table.parquet")
+        names = [str(number) for number in range(count)]
+        arguments = (figure.description, names, files, [], [""] * count, output, figure.code)
+        ways: dict[str, Callable[[], object]] = {
+            "collect (table written, fsync)": lambda: collect.collect(*arguments, strict=False),
+            "reading alone, as collect does": lambda: list(records.read_all(files)),
+            "reading alone, pyarrow dataset": lambda: with_dataset(files),
+            "reading alone, loop of read_table": lambda: [pq.read_table(file, partitioning=None) for file in files],
+        }
+        for name, function in ways.items():
+            print(f"{name} | {seconds(function):.1f} s", flush=True)
+        if pq.read_metadata(output).num_rows == 0:
+            sys.exit("error: the collected table is empty")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Collecting thousands of runs: each file is read once, and the table is that of reading them one by one."""
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from adaptive_smoothing import collect, records
+from adaptive_smoothing.errors import UserError
+
+DESCRIPTION = {"figure": "fig7", "table": "metrics", "title": "t"}
+CODE = {"collect": "0" * 16}
+
+
+@pytest.fixture
+def metrics(tmp_path):
+    """Return the files of 6 runs of 3 methods, whose hyper-parameters differ, and with them the columns."""
+    files = []
+    for number, (method, settings) in enumerate(
+        [("ls", {"alpha": 0.3}), ("sam", {"rho": 0.1}), ("ivon", {"hessian": "learned", "mc_samples": 1})] * 2
+    ):
+        described = dict.fromkeys(records.RUN_COLUMNS, "x") | dict.fromkeys(("data_seed", "noise_seed", "seed"), number)
+        fixed = {**dict.fromkeys(records.EPOCH_COLUMNS, 0.1 * number), "diverged": False}
+        fixed |= {**dict.fromkeys(records.COST_COLUMNS, 1), "device": "cpu"}
+        rows = [{**fixed, "epoch": epoch} for epoch in (1, 2)]
+        specification = {"method": method, "model": {"name": "small_cnn"}, "hyperparameters": settings, "seed": number}
+        made = {"specification": specification, "code": CODE, "versions": {"torch": "1"}}
+        files.append(str(tmp_path / f"{number}.parquet"))
+        records.write(files[-1], records.metrics_table({**described, "method": method}, settings, rows), made)
+    return files
+
+
+def collected(metrics, output):
+    runs = [f"run{number}" for number in range(len(metrics))]
+    collect.collect(DESCRIPTION, runs, metrics, [], [""] * len(runs), str(output), CODE, strict=False)
+    return output.read_bytes()
+
+
+def test_the_table_is_that_of_reading_one_file_after_the_other(metrics, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "READ_AHEAD", 4)  # so that the six are more than are read ahead
+    tables = [pq.read_table(file, partitioning=None) for file in metrics]
+    sources = {
+        f"run{number}": {
+            **records.read(file)[1],
+            "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
+        }
+        for number, file in enumerate(metrics)
+    }
+    bare = [table.replace_schema_metadata(None) for table in tables]
+    expected = tmp_path / "expected.parquet"
+    records.write(
+        expected,
+        pa.concat_tables(bare, promote_options="default"),
+        {**DESCRIPTION, "code": CODE, "runs": sources, "mixed": []},
+    )
+    assert collected(metrics, tmp_path / "table.parquet") == expected.read_bytes()
+
+
+def test_of_many_files_the_broken_one_is_named(metrics, tmp_path):
+    Path(metrics[4]).write_bytes(Path(metrics[4]).read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"4\.parquet: is damaged or no Parquet file .*; delete it and run again"):
+        collected(metrics, tmp_path / "table.parquet")
+    assert not (tmp_path / "table.parquet").exists()
