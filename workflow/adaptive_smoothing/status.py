@@ -28,6 +28,7 @@ from adaptive_smoothing.run_states import KINDS, State
 LOCKS = Path(".snakemake/locks")
 LOOK_S, LOOK_WITHOUT_TERMINAL_S = 2.0, 30.0
 IDLE_S = 60.0  # without Snakemake and without a training, after which nobody follows any more
+WORTH_TELLING_S = 30.0  # without a heartbeat, as within an evaluation
 LISTED = 20  # runs of a kind that a table shows
 PIPE_WIDTH = 240  # where no terminal says how wide it is: a path on one line
 INTERRUPTED = 130
@@ -76,10 +77,11 @@ class Look:
         self.ask()
 
     def ask(self) -> None:
-        """Ask Snakemake what is to make, and remember the files as they are at that time."""
-        jobs = dry_run.jobs(self.targets)
+        """Ask Snakemake what is to make, and remember the files as they were before: it takes seconds to answer."""
         metrics = {run: self._metrics(run) for run in self.runs}
-        self._to_make = {run: _stamp(file) for run, file in metrics.items() if file in jobs}
+        before = {run: _stamp(file) for run, file in metrics.items()}
+        jobs = dry_run.jobs(self.targets)
+        self._to_make = {run: before[run] for run, file in metrics.items() if file in jobs}
         trainings = {id(jobs[metrics[run]]) for run in self._to_make}
         self.others = len({id(job) for job in jobs.values()} - trainings)
 
@@ -119,7 +121,7 @@ def _print(look: Look, states: Sequence[State], console: Console) -> None:
     for part in _parts(look, states):
         with console.capture() as captured:
             console.print(part)
-        console.out("\n".join(line.rstrip() for line in captured.get().splitlines()))
+        console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), end="\n\n")
 
 
 def _parts(look: Look, states: Sequence[State]) -> list[RenderableType]:
@@ -139,7 +141,7 @@ def _details(look: Look, states: Sequence[State], now: float) -> list[Renderable
     if of_kind["failed"]:
         parts.append(_told("failed", of_kind["failed"]))
     if look.others:
-        parts.append(Text(f"beside the trainings {look.others} jobs are to make: data, labels, tables, drawings, …"))
+        parts.append(Text(f"jobs beside the trainings (data, labels, tables, drawings, …): {look.others} to run"))
     if of_kind["waiting"] and not of_kind["running"] and not snakemake_is_here():
         parts.append(Text("nothing runs here: Snakemake is not at work in this folder"))
     return parts
@@ -148,7 +150,7 @@ def _details(look: Look, states: Sequence[State], now: float) -> list[Renderable
 def _counts(figures: Sequence[FigurePlan], states: Sequence[State]) -> Table:
     """Return how many runs of each figure are done, running, waiting, failed."""
     kind_of = {state.run: state.kind for state in states}
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("figure")
     for kind in KINDS:
         table.add_column(kind, justify="right")
@@ -156,6 +158,8 @@ def _counts(figures: Sequence[FigurePlan], states: Sequence[State]) -> Table:
         if figure.runs:
             counts = Counter(kind_of[run.name] for run in figure.runs)
             table.add_row(figure.name, *(str(counts[kind]) for kind in KINDS))
+    if len(figures) == 1:
+        return table
     total = Counter(kind_of.values())
     shared = sum(len(figure.runs) for figure in figures) - len(states)
     name = "all, shared runs once" if shared else "all"
@@ -165,7 +169,7 @@ def _counts(figures: Sequence[FigurePlan], states: Sequence[State]) -> Table:
 
 
 def _running(states: Sequence[State], now: float) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("running", overflow="fold")
     for heading in ("epoch", "images/s", "ETA"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -184,13 +188,14 @@ def _how_far(state: State, now: float) -> tuple[str, str, str, str]:
     age = max(0.0, now - beat.time)
     left = "" if beat.seconds_left is None else duration(max(0.0, beat.seconds_left - age))
     where = [beat.device, beat.where, beat.phase if beat.phase == "evaluating" else None]
-    where += [f"restart {beat.restarts}" if beat.restarts else None, f"heard of {duration(age)} ago"]
+    where += [f"restart {beat.restarts}" if beat.restarts else None]
+    where += [f"heard of {duration(age)} ago" if age > WORTH_TELLING_S else None]
     return epoch, speed, left, ", ".join(part for part in where if part)
 
 
 def _told(kind: str, states: Sequence[State]) -> Table:
     """Return the runs of a kind with what is known of them; reasons that many share once."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column(kind, overflow="fold")
     table.add_column("why", overflow="fold")
     by_reason: dict[str, list[State]] = {}
