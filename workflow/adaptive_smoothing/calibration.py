@@ -15,7 +15,7 @@ from adaptive_smoothing.plan import Specification
 from adaptive_smoothing.sizes import Size
 
 WARM_UP, STEPS = {"cpu": 1, "cuda": 5}, {"cpu": 5, "cuda": 15}
-IMAGES = {"cpu": 200, "cuda": 2000}  # evaluated at most
+IMAGES = batches.EVALUATION_BATCH  # evaluated at most
 FEWEST_IMAGES = 8
 GAIN = 3  # a training step costs about so many evaluations of its images, so much is evaluated in a step's time
 TABLE_FEATURES, TABLE_CLASSES = 1000, 10  # of the linear network that tells how much state a method keeps
@@ -50,8 +50,8 @@ def time_run(specification: Specification, size: Size, threads: int, device: str
     images = batches.opened(prepared, "train", None, chosen, specification["speed"]["channels_last"], 0, "")
     labels = torch.from_numpy(prepared.arrays.train_labels).to(chosen)
     step, steps = _time_steps(method, images, labels, specification, seconds / 2)
-    few = int(np.clip(GAIN * specification["batch_size"] * seconds / 10 / step, FEWEST_IMAGES, IMAGES[chosen.type]))
-    some = next(images.in_order(few))
+    few = int(np.clip(GAIN * specification["batch_size"] * seconds / 10 / step, FEWEST_IMAGES, IMAGES))
+    some = _repeated(next(images.in_order(few)), few)
     return Timing(
         device=speed.name_of(chosen),
         steps=steps,
@@ -71,6 +71,11 @@ def _random_images(count: int, size: Size) -> datasets.Prepared:
     arrays = datasets.Arrays(pixels, labels, labels, pixels[:1], labels[:1], classes, "random numbers")
     middle, spread = (np.full(size.shape[0], value, dtype=np.float32) for value in (0.5, 0.25))
     return datasets.Prepared(arrays, middle, spread, "")
+
+
+def _repeated(images: Tensor, count: int) -> Tensor:
+    """Return so many images, the same ones again where there are fewer."""
+    return images.repeat(-(-count // len(images)), 1, 1, 1)[:count]
 
 
 def _method(model: nn.Module, specification: Specification, size: Size) -> Method:

@@ -134,19 +134,20 @@ class Estimate:
         return sum(len(figure.runs) for figure in self.figures) - len(self.runs)
 
     def by_method(self) -> Table:
-        """Return a row for each setup, method and source: how many runs, time of one and of all, the source."""
+        """Return a row for each setup and method: how many runs, time of one and of all, how that is known."""
         table = _table("setup, method", "to make", "a run", *map(_time_on, self.devices))
         table.add_column("known from", overflow="fold")
-        groups: dict[tuple[str, str], list[Cost]] = defaultdict(list)
+        groups: dict[str, list[Cost]] = defaultdict(list)
         for run in self.to_make:
-            groups[f"{run.setup}, {run.method}", self.training[run].source].append(self.training[run])
+            groups[f"{run.setup}, {run.method}"].append(self.training[run])
         for one in self.measurements:
             what = f"{one.run.setup}, {one.run.method}: label noise, {one.samples} samples"
-            groups[what, self.measuring[one].source].append(self.measuring[one])
-        for (name, source), costs in groups.items():
+            groups[what].append(self.measuring[one])
+        for name, costs in groups.items():
             each = [cost.seconds for cost in costs if cost.seconds is not None]
             mean = short(sum(each) / len(each)) if each else "?"
-            table.add_row(name, str(len(costs)), mean, *(self._time(costs, device) for device in self.devices), source)
+            known = "; ".join(dict.fromkeys(cost.source for cost in costs))
+            table.add_row(name, str(len(costs)), mean, *(self._time(costs, device) for device in self.devices), known)
         return table
 
     def remarks(self) -> Iterator[str]:
@@ -162,7 +163,8 @@ class Estimate:
         yield "times are those of runs one after the other; left out: preparing data, tables, drawings, Snakemake's own"
         if any(cost.device == CPU for cost in self.training.values()):
             threads = sorted({run.resources.threads for run in self.to_make})
-            yield f"threads of a run on the CPU: {' or '.join(map(str, threads))}; runs side by side slow each other down"
+            words = " or ".join(map(str, threads))
+            yield f"threads of a run on the CPU: {words}; runs side by side slow each other down"
         yield from self._disk()
 
     def _disk(self) -> Iterator[str]:
