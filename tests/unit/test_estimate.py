@@ -81,7 +81,7 @@ def test_devices_and_numbers_of_threads_are_never_mixed(project, monkeypatch):
     monkeypatch.setattr(past_runs, "read", lambda: pasts)
 
     def cost(device=None, **resources):
-        return costs.Costs([], device, 0.0).of(run_of(spec, **resources))
+        return costs.Costs([], [], device, 0.0).of(run_of(spec, **resources))
 
     assert (cost().seconds, cost().source) == (11.0, "3 past runs on cpu")
     assert cost(threads=4).seconds == 5.0
@@ -93,22 +93,22 @@ def test_devices_and_numbers_of_threads_are_never_mixed(project, monkeypatch):
     assert cost("cpu", gpu=1).seconds == 11.0
     assert cost("gpu a").seconds == 1.0
     with pytest.raises(UserError, match=r"unknown device 'H100'.*legal: GPU A, cpu"):
-        costs.Costs([], "H100", 0.0)
+        costs.Costs([], [], "H100", 0.0)
 
 
 def test_another_budget_is_scaled_unless_there_is_the_same(project, monkeypatch):
     spec = specification("ls", epochs=30)
     pasts = [past(specification("ls", epochs=10), 7.0), past(specification("ls", epochs=20), 16.0)]
     monkeypatch.setattr(past_runs, "read", lambda: pasts)
-    scaled = costs.Costs([], None, 0.0).of(run_of(spec))
+    scaled = costs.Costs([], [], None, 0.0).of(run_of(spec))
     assert (scaled.seconds, scaled.source) == (22.5, "2 past runs on cpu, scaled by epochs")
     pasts.append(past(spec, 99.0))
-    assert costs.Costs([], None, 0.0).of(run_of(spec)).seconds == 99.0
+    assert costs.Costs([], [], None, 0.0).of(run_of(spec)).seconds == 99.0
 
 
 def test_the_arithmetic_of_a_calibration():
     spec = specification("ivon", epochs=7, evaluate_every=3, batch_size=50, posterior_samples=5)
-    timing = Timing("cpu", 5, step=2.0, evaluation=0.1, readying=0.01, averaged=True, measuring=0.3)
+    timing = Timing("cpu", 5, 50, step=2.0, evaluation=0.1, readying=0.01, averaged=True, measuring=0.3)
     steps, evaluations = 7 * 4 * 2.0, 3 * (0.1 * (177 + 20 + 1600) + 0.01 * 177)
     expected = steps + evaluations + 5 * 1600 * 0.1
     assert costs.training_seconds(run_of(spec), DIGITS, timing) == pytest.approx(expected)
@@ -125,12 +125,15 @@ def test_a_calibration_times_real_steps_and_leaves_the_threads_as_asked(method, 
         module.Training, "step", lambda self, *given: (steps.append(len(given[0])), real(self, *given))[1]
     )
     spec = specification(method)
-    timing = calibration.time_run(spec, DIGITS, 1, "cpu", 30.0)
+    timing = calibration.time_run(spec, DIGITS, 1, "cpu", 30.0, measured=True)
     assert steps == [spec["batch_size"]] * (calibration.WARM_UP["cpu"] + timing.steps)
     assert timing.steps == calibration.STEPS["cpu"] and timing.device == "cpu"
     assert 0 < timing.evaluation < timing.step
     assert timing.averaged == (method == "ivon") == (timing.measuring is not None)
-    assert calibration.time_run(spec, DIGITS, 1, "cpu", 0.0).steps == 1
+    steps.clear()
+    short = calibration.time_run(spec, DIGITS, 1, "cpu", 0.0)
+    assert (short.steps, short.images, steps) == (1, 2, [2])
+    assert short.measuring is None
     assert torch.get_num_threads() == 1
 
 
@@ -178,7 +181,7 @@ def test_published_sizes_and_data_of_unknown_size(project):
     assert math.prod(laptop["fashion_pairs"].shape) == 14 * 28 and laptop["fashion_pairs"].classes == 100
     rehearsal = plan.Plan("rehearsal", root)
     assert {sizes.of_run(run) for run in rehearsal.runs.values()} == {None}  # other data in the same formats
-    cost = costs.Costs([], None, 60.0).of(next(iter(rehearsal.runs.values())))
+    cost = costs.Costs([], [], None, 60.0).of(next(iter(rehearsal.runs.values())))
     assert cost.seconds is None and "is known once it is prepared" in cost.source
 
 
@@ -190,7 +193,5 @@ def test_random_images_have_the_datasets_shape():
 
 def test_no_torch_without_a_calibration(project, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('not to be imported')")
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from adaptive_smoothing import costs; costs.Costs([], 'cpu', 0.0)"
-    )
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from adaptive_smoothing.costs import Costs; Costs([], [], 'cpu', 0)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

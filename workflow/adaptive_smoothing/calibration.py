@@ -17,7 +17,9 @@ from adaptive_smoothing.sizes import Size
 WARM_UP, STEPS = {"cpu": 1, "cuda": 5}, {"cpu": 5, "cuda": 15}
 IMAGES = batches.EVALUATION_BATCH  # evaluated at most
 FEWEST_IMAGES = 8
-GAIN = 3  # a training step costs about so many evaluations of its images, so much is evaluated in a step's time
+GAIN = 3  # a training step costs about so many evaluations of its images
+PROBE_IMAGES = 2  # evaluated first, to learn what a step may take
+SLOW_S = 1.0  # a call that takes longer is not made a second time
 TABLE_FEATURES, TABLE_CLASSES = 1000, 10  # of the linear network that tells how much state a method keeps
 
 
@@ -27,15 +29,18 @@ class Timing:
 
     device: str
     steps: int  # that were timed
+    images: int  # in each of them, where a whole batch would have taken too long; the time is scaled to one
     step: float
     evaluation: float  # an image
     readying: float  # a training image, before an evaluation
     averaged: bool  # whether the last evaluation averages over a posterior
-    measuring: float | None  # an image and a sample of the label noise
+    measuring: float | None  # an image and a sample of the label noise; None: not asked for, or no posterior
 
 
-def time_run(specification: Specification, size: Size, threads: int, device: str, seconds: float) -> Timing:
-    """Time a run's parts on this device in about so many seconds (never less than one step).
+def time_run(
+    specification: Specification, size: Size, threads: int, device: str, seconds: float, measured: bool = False
+) -> Timing:
+    """Time a run's parts, measuring its label noise among them if asked, in about so many seconds (at least one step).
 
     Images are random ones of the dataset's shape, in memory; weights are random, too. Raises UserError for a device
     that is not there.
@@ -49,17 +54,22 @@ def time_run(specification: Specification, size: Size, threads: int, device: str
     method = _method(model, specification, size)
     images = batches.opened(prepared, "train", None, chosen, specification["speed"]["channels_last"], 0, "")
     labels = torch.from_numpy(prepared.arrays.train_labels).to(chosen)
-    step, steps = _time_steps(method, images, labels, specification, seconds / 2)
-    few = int(np.clip(GAIN * specification["batch_size"] * seconds / 10 / step, FEWEST_IMAGES, IMAGES))
+    two = next(images.in_order(PROBE_IMAGES))
+    image = _timed(chosen, lambda: evaluation.log_probabilities(model, lambda: iter([two]))) / PROBE_IMAGES
+    whole: int = specification["batch_size"]
+    batch = min(whole, max(PROBE_IMAGES, int(seconds / 4 / (GAIN * image))))
+    step, steps = _time_steps(method, images, labels, {**specification, "batch_size": batch}, seconds / 2)
+    few = int(np.clip(seconds / 10 / image, FEWEST_IMAGES, IMAGES))
     some = _repeated(next(images.in_order(few)), few)
     return Timing(
         device=speed.name_of(chosen),
         steps=steps,
-        step=step,
+        images=batch,
+        step=step * whole / batch,
         evaluation=_timed(chosen, lambda: evaluation.log_probabilities(model, lambda: iter([some]))) / len(some),
         readying=_timed(chosen, lambda: _ready(method, some)) / len(some),
         averaged=method.posterior_std() is not None,
-        measuring=_time_measuring(model, method, some, specification["seed"]),
+        measuring=_time_measuring(model, method, some, specification["seed"]) if measured else None,
     )
 
 
@@ -119,14 +129,16 @@ def _time_measuring(model: nn.Module, method: Method, images: Tensor, seed: int)
         generator = torch.Generator().manual_seed(seed)
         return lambda: label_noise.of_posterior(model, mean, scales, lambda: iter([images]), samples, generator)
 
-    one, two = (_timed(images.device, measure(samples)) for samples in (1, 2))
-    return max(two - one, one / 2) / len(images)  # the mean's own look at the images comes once
+    one = _timed(images.device, measure(1))
+    if one > SLOW_S:
+        return one / len(images)  # a little too much: the mean's own look at the images comes once a measurement
+    return max(_timed(images.device, measure(2)) - one, one / 2) / len(images)
 
 
 def _timed(device: torch.device, call: Callable[[], Any]) -> float:
-    """Return the time of the faster of two calls: the first may have to prepare kernels."""
-    times = []
-    for _ in range(2):
+    """Return the time of the faster of two calls, the first of which may prepare kernels; of one where that is slow."""
+    times: list[float] = []
+    while len(times) < 2 and sum(times) < SLOW_S:
         _synchronise(device)
         begun = time.perf_counter()
         call()

@@ -34,10 +34,11 @@ class Cost:
 class Costs:
     """Finds what runs cost; calibrates each kind of run at most once, and all of them in a limited time."""
 
-    def __init__(self, runs: Sequence[Run], device: str | None, seconds: float) -> None:
-        """Read the past; `runs` are those that will be asked about, `device` (part of a name) the only one to look at.
+    def __init__(self, runs: Sequence[Run], measured: Sequence[Run], device: str | None, seconds: float) -> None:
+        """Read the past; `runs` are those that will be asked about, those `measured` also for their label noise.
 
-        `seconds` are left for calibration. Raises UserError for a device on which nothing was run and that is not here.
+        `device` is (part of) the name of the only one to look at; `seconds` may be spent on calibration. Raises
+        UserError for a device on which nothing was run and that is not here.
         """
         self.here = _device_here()
         self.pasts = past_runs.read()
@@ -46,7 +47,9 @@ class Costs:
         if not self.wanted:
             raise unknown("device", device, known, "the devices of past runs and this machine's")
         self.left = seconds
-        self.kinds_left = len({_calibrated_as(run) for run in runs})
+        self.measured = {_calibrated_as(run) for run in measured}
+        without_past = {_calibrated_as(run) for run in runs if not self._past(run)[1]}
+        self.kinds_left = len(without_past | self.measured)
         self.timings: dict[str, Timing | None] = {}
 
     def of(self, run: Run) -> Cost:
@@ -64,7 +67,12 @@ class Costs:
         timing = self.timing(run, size)
         if timing is None:
             return Cost(None, "", "unknown: not calibrated (no time was left for it)")
-        return Cost(training_seconds(run, size, timing), timing.device, calibrated(timing, size), run.resources.gpu)
+        return Cost(
+            training_seconds(run, size, timing),
+            timing.device,
+            calibrated(timing, run, size),
+            run.resources.gpu,
+        )
 
     def of_measuring(self, run: Run, samples: int) -> Cost:
         """Return what measuring a run's label noise costs; past measurements left no times."""
@@ -73,16 +81,21 @@ class Costs:
         if size is None or timing is None:
             return Cost(None, "", "unknown: not calibrated, and past measurements left no times")
         each = timing.evaluation + samples * (timing.measuring or 0.0)
-        return Cost(size.train * each, timing.device, calibrated(timing, size), run.resources.gpu)
+        return Cost(
+            size.train * each,
+            timing.device,
+            calibrated(timing, run, size),
+            run.resources.gpu,
+        )
 
     def timing(self, run: Run, size: Size) -> "Timing | None":
         """Return the timing of a run's kind, made now if it was not; None where the time for it is used up."""
         kind = _calibrated_as(run)
         if kind not in self.timings:
-            self.timings[kind] = self._time(run, size)
+            self.timings[kind] = self._time(run, size, kind in self.measured)
         return self.timings[kind]
 
-    def _time(self, run: Run, size: Size) -> "Timing | None":
+    def _time(self, run: Run, size: Size, measured: bool) -> "Timing | None":
         share = self.left / max(1, self.kinds_left)
         self.kinds_left -= 1
         device = CPU if run.resources.device == CPU else self.here
@@ -92,7 +105,7 @@ class Costs:
 
         begun = time.monotonic()
         threads, on = run.resources.threads, "cpu" if device == CPU else "cuda"
-        timing = calibration.time_run(run.specification, size, threads, on, share)
+        timing = calibration.time_run(run.specification, size, threads, on, share, measured)
         self.left -= time.monotonic() - begun
         return timing
 
@@ -121,9 +134,10 @@ def training_seconds(run: Run, size: Size, timing: "Timing") -> float:
     return steps * timing.step + math.ceil(epochs / every) * one + average
 
 
-def calibrated(timing: "Timing", size: Size) -> str:
+def calibrated(timing: "Timing", run: Run, size: Size) -> str:
     """Return how a timing was made, in words."""
     steps = "1 step" if timing.steps == 1 else f"{timing.steps} steps"
+    steps += f" of {timing.images} images" if timing.images < run.specification["batch_size"] else ""
     decoding = ", decoding of images left out" if size.on_disk else ""
     return f"calibrated here: {steps} on {timing.device}, random images{decoding}"
 

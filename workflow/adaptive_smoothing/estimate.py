@@ -88,8 +88,7 @@ class Estimate:
             for run in figure.runs
         }
         self.measurements = [one for file, one in wanted.items() if file in jobs]
-        ordered = simple([*self.to_make, *(one.run for one in self.measurements)])
-        self.costs = Costs(ordered, device, calibration_s)
+        self.costs = Costs(self.to_make, [one.run for one in self.measurements], device, calibration_s)
         self.training = {run: self.costs.of(run) for run in simple(self.to_make)}
         self.measuring = {one: self.costs.of_measuring(one.run, one.samples) for one in self.measurements}
         known = {cost.device: None for cost in (*self.training.values(), *self.measuring.values()) if cost.device}
