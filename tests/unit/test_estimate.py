@@ -193,5 +193,6 @@ def test_random_images_have_the_datasets_shape():
 
 def test_no_torch_without_a_calibration(project, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('not to be imported')")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from adaptive_smoothing.costs import Costs; Costs([], [], 'cpu', 0)"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from adaptive_smoothing import costs"
+    code += "; costs.Costs([], [], 'cpu', 0.0)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

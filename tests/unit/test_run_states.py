@@ -63,7 +63,8 @@ def test_a_process_that_is_gone():
     record(pid=gone.pid, epoch=12.5)
     log("run x\nepoch 12/40  loss 1\n")
     assert state().kind == "failed"
-    assert state().why == f"process {gone.pid} is gone; it was at epoch 12.5/40: epoch 12/40  loss 1"
+    end = f"process {gone.pid} is gone; it was at epoch 12.5/40"
+    assert state().why == f"{end}; the log's last line: epoch 12/40  loss 1"
     assert state(to_make=False).kind == "done"
 
 

@@ -101,9 +101,10 @@ def test_trainings_that_run_are_killed_and_stopped(endless):
         until(lambda: len(records(endless, "training").keys() - {victim}) == 2)
         counts, text = looked(endless, "fig9")
         assert counts == {"fig9": (0, 2, 2, 1)}
-        assert re.search(rf"{victim} +process {record['pid']} is gone; it was at epoch .*log: logs/tiny/train/", text)
+        why = rf"\n    process {record['pid']} is gone; it was at epoch .*; the log's last line: .*\n"
+        assert re.search(rf"^failed: {victim}{why}    log: logs/tiny/train/{victim}.log$", text, re.MULTILINE)
     finally:
-        snakemake.send_signal(signal.SIGINT)
+        os.killpg(snakemake.pid, signal.SIGINT)  # as Ctrl-C does: to Snakemake and its jobs
         snakemake.wait(timeout=PATIENCE_S)
     until(lambda: not records(endless, "training"))
     counts, text = looked(endless, "fig9")

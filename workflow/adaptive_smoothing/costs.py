@@ -24,6 +24,7 @@ class Cost:
     device: str
     source: str
     gpus: int = 1  # that the run takes for itself, where the device is one
+    rough: bool = False  # from steps of a few images, which cost more an image than those of whole batches
 
     @property
     def device_seconds(self) -> float:
@@ -137,9 +138,14 @@ def training_seconds(run: Run, size: Size, timing: "Timing") -> float:
 def calibrated(timing: "Timing", run: Run, size: Size) -> str:
     """Return how a timing was made, in words."""
     steps = "1 step" if timing.steps == 1 else f"{timing.steps} steps"
-    steps += f" of {timing.images} images" if timing.images < run.specification["batch_size"] else ""
+    steps += f" of {timing.images} images" if _rough(timing, run) else ""
     decoding = ", decoding of images left out" if size.on_disk else ""
     return f"calibrated here: {steps} on {timing.device}, random images{decoding}"
+
+
+def _rough(timing: "Timing", run: Run) -> bool:
+    batch_size: int = run.specification["batch_size"]
+    return timing.images < batch_size
 
 
 def simple(runs: Iterable[Run]) -> list[Run]:

@@ -48,14 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--calibration", type=float, default=CALIBRATION_S, metavar="SECONDS", help="to spend on steps (default: 60)"
     )
     parser.add_argument("--no-calibration", action="store_true", help="past runs alone; train no step")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     warnings.filterwarnings("ignore", category=FutureWarning)  # of packages, about each other, when torch is imported
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     try:
         made = Estimate(given.scale, given.figures, given.device, 0.0 if given.no_calibration else given.calibration)
         for part in made.parts():
             with console.capture() as captured:
-                console.print(part)
+                console.print(part, soft_wrap=isinstance(part, Text))
             console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), end="\n\n")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -159,6 +159,8 @@ class Estimate:
         unknown = sum(cost.seconds is None for cost in (*self.training.values(), *self.measuring.values()))
         if unknown:
             yield f"{unknown} jobs whose cost is unknown are left out ('+')"
+        if any(cost.rough for cost in (*self.training.values(), *self.measuring.values())):
+            yield "steps of a few images make a run look dearer than it is; --calibration SECONDS gives whole batches time"
         yield "times are those of runs one after the other; left out: preparing data, tables, drawings, Snakemake's own"
         if any(cost.device == CPU for cost in self.training.values()):
             threads = sorted({run.resources.threads for run in self.to_make})

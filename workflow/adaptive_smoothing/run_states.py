@@ -114,7 +114,7 @@ def state_of(scale: str, run: str, to_make: bool, queued: dict[str, str], now: f
     if beat is not None and end is not None:
         if beat.stopped:
             return State(run, "waiting", f"{end}, saved; goes on from there when started again", log=log)
-        return State(run, "failed", f"{end}: {_last_line(log)}", log=log)
+        return State(run, "failed", f"{end}; the log's last line: {_last_line(log)}", log=log)
     return _without_record(run, Path(metrics), log, now)
 
 

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("figures", nargs="*", metavar="figure", help="such as fig7 (default: all of the scale)")
     parser.add_argument("--follow", action="store_true", help="go on until nothing is left to run")
     parser.add_argument("--every", type=float, metavar="SECONDS", help="between two looks (2; 30 without a terminal)")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     try:
         look = Look(given.scale, given.figures)
@@ -120,7 +120,7 @@ def snakemake_is_here() -> bool:
 def _print(look: Look, states: Sequence[State], console: Console) -> None:
     for part in _parts(look, states):
         with console.capture() as captured:
-            console.print(part)
+            console.print(part, soft_wrap=isinstance(part, Text))  # a path stays in one piece
         console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), end="\n\n")
 
 
@@ -193,21 +193,18 @@ def _how_far(state: State, now: float) -> tuple[str, str, str, str]:
     return epoch, speed, left, ", ".join(part for part in where if part)
 
 
-def _told(kind: str, states: Sequence[State]) -> Table:
-    """Return the runs of a kind with what is known of them; reasons that many share once."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    table.add_column(kind, overflow="fold")
-    table.add_column("why", overflow="fold")
+def _told(kind: str, states: Sequence[State]) -> Text:
+    """Return the runs of a kind with what is known of them; a reason that many share stands once."""
     by_reason: dict[str, list[State]] = {}
     for state in states:
         by_reason.setdefault(state.why, []).append(state)
+    lines = []
     for why, alike in list(by_reason.items())[:LISTED]:
-        log = f" (log: {alike[0].log})" if kind == "failed" and alike[0].log else ""
-        name = alike[0].run if len(alike) == 1 else f"{alike[0].run} and {len(alike) - 1} more"
-        table.add_row(Text(name), Text(why + log))
-    if len(by_reason) > LISTED:
-        table.add_row(f"… {sum(map(len, list(by_reason.values())[LISTED:]))} more", "")
-    return table
+        lines += [f"{kind}: {alike[0].run}" + (f" and {len(alike) - 1} more" if len(alike) > 1 else ""), f"    {why}"]
+        lines += [f"    log: {alike[0].log}"] if kind == "failed" else []
+    if left := list(by_reason.values())[LISTED:]:
+        lines.append(f"{kind}: {sum(map(len, left))} more")
+    return Text("\n".join(lines))
 
 
 # Looks, one after the other
