@@ -85,7 +85,8 @@ def test_devices_and_numbers_of_threads_are_never_mixed(project, monkeypatch):
 
     assert (cost().seconds, cost().source) == (11.0, "3 past runs on cpu")
     assert cost(threads=4).seconds == 5.0
-    assert cost(threads=2).seconds is None
+    assert (cost(threads=2).seconds, cost(threads=2).source) == (11.0, "3 past runs on cpu, with 1 of its 2 threads")
+    assert cost("gpu a", threads=2).source == "1 past run on GPU A"
     assert (cost(gpu=1).seconds, cost(gpu=1).source) == (
         1.0,
         "1 past run on GPU A",

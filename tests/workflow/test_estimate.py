@@ -1,4 +1,4 @@
-"""`python -m adaptive_smoothing.estimate`: what is to make is what Snakemake says; every scale that CI knows has one."""
+"""`python -m adaptive_smoothing.estimate`: what is to make is what Snakemake says."""
 
 import os
 import re

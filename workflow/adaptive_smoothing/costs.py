@@ -60,6 +60,8 @@ class Costs:
         if pasts:
             same = pasts[0].budget == tuple(run.specification[key] for key in past_runs.BUDGET)
             how = "" if same else ", scaled by epochs"
+            if device == CPU and pasts[0].threads != run.resources.threads:
+                how += f", with {pasts[0].threads} of its {run.resources.threads} threads"
             count = "1 past run" if len(pasts) == 1 else f"{len(pasts)} past runs"
             return Cost(past_runs.seconds(pasts, epochs), device, f"{count} on {device}{how}", run.resources.gpu)
         size = sizes.of_run(run)

@@ -160,7 +160,7 @@ class Estimate:
         if unknown:
             yield f"{unknown} jobs whose cost is unknown are left out ('+')"
         if any(cost.rough for cost in (*self.training.values(), *self.measuring.values())):
-            yield "steps of a few images make a run look dearer than it is; --calibration SECONDS gives whole batches time"
+            yield "steps of a few images make a run look dearer than it is; --calibration SECONDS gives more time"
         yield "times are those of runs one after the other; left out: preparing data, tables, drawings, Snakemake's own"
         if any(cost.device == CPU for cost in self.training.values()):
             threads = sorted({run.resources.threads for run in self.to_make})

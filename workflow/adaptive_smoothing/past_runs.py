@@ -1,7 +1,7 @@
 """What runs have cost: the records of all past runs in this folder, by what decides how long a run takes. No torch."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,15 +70,20 @@ def _read(path: Path) -> Past | None:
 
 
 def comparable(pasts: Iterable[Past], specification: Specification, threads: int) -> dict[str, list[Past]]:
-    """Return device → past runs that cost what this one will: on a CPU with as many threads.
+    """Return device → past runs that cost what this one will.
 
-    Those of the same budget where there are any, else those whose epochs are to be scaled.
+    On a CPU those with as many threads, where there are any, else those with the number that most had. Of the same
+    budget where there are any, else those whose epochs are to be scaled.
     """
     kind, budget = kind_of(specification), tuple(specification[key] for key in BUDGET)
     by_device: dict[str, list[Past]] = defaultdict(list)
     for past in pasts:
-        if past.kind == kind and (past.device != CPU or past.threads == threads):
+        if past.kind == kind:
             by_device[past.device].append(past)
+    if on_cpu := by_device.get(CPU):
+        counts = Counter(past.threads for past in on_cpu)
+        number = threads if threads in counts else counts.most_common(1)[0][0]
+        by_device[CPU] = [past for past in on_cpu if past.threads == number]
     same = {device: [past for past in those if past.budget == budget] for device, those in by_device.items()}
     return {device: same[device] or those for device, those in by_device.items()}
 
