@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 SCALE ?= paper
 FIG ?=
 ALL ?=
+FOLLOW ?=
 ARCHIVE ?=
 FORCE ?=
 
@@ -45,6 +46,14 @@ rehearse: $(INSTALLED) ## The paper's own nine figures, a few steps a run, on ti
 .PHONY: why
 why: $(INSTALLED) ## Show what would run, and why, and run nothing: SCALE (paper), FIG (all of its figures)
 	@$(BIN)/python -m adaptive_smoothing.why $(SCALE) $(FIG)
+
+.PHONY: estimate
+estimate: $(INSTALLED) ## What figures will cost: runs, hours, disk, and how that is known: SCALE (paper), FIG (all of its figures)
+	@$(BIN)/python -m adaptive_smoothing.estimate $(SCALE) $(FIG)
+
+.PHONY: status
+status: $(INSTALLED) ## What is done, runs, waits and failed: SCALE (paper), FIG (all of its figures), FOLLOW=1 (live)
+	@$(BIN)/python -m adaptive_smoothing.status $(SCALE) $(FIG) $(if $(FOLLOW),--follow)
 
 .PHONY: provenance
 provenance: $(INSTALLED) ## From a figure to all that made it, every hash checked: FIG=paper_figures/small/fig7.pdf, ALL=1 (specifications)

@@ -7,7 +7,7 @@ rule train:
     output:
         metrics=paths.METRICS,
     log:
-        "logs/{scale}/train/{run}.log",
+        paths.TRAIN_LOG,
     wildcard_constraints:
         run=r".+/seed\d+",
     conda:

@@ -13,6 +13,7 @@ DATASET = "data/{dataset}"
 META = DATASET + "/meta.json"  # written last, with the sha256 of the arrays: it vouches for the whole folder
 LABELS = "results/{scale}/labels/{dataset}/{noise}-seed{noise_seed}.parquet"
 RUN = "results/{scale}/runs/{run}"
+TRAIN_LOG = "logs/{scale}/train/{run}.log"
 METRICS = RUN + "/metrics.parquet"
 POSTERIOR = RUN + "/posterior.pt"
 LABEL_NOISE = RUN + "/label_noise-samples{samples}.parquet"

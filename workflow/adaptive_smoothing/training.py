@@ -23,6 +23,7 @@ from adaptive_smoothing.checkpoint import Checkpoint, State, generators, set_gen
 from adaptive_smoothing.errors import UserError
 from adaptive_smoothing.files import written_whole
 from adaptive_smoothing.methods import Context, Method
+from adaptive_smoothing.progress import Heartbeat
 from adaptive_smoothing.schedules import learning_rate
 
 Row = dict[str, Any]
@@ -52,6 +53,7 @@ def train(
     'auto', 'cpu' or 'cuda'; `data_root` the folder of images that stay on disk and of pretrained weights, which may
     be fetched into it if `fetch`. Raises Stopped after SIGTERM or SIGUSR2, the state saved.
     """
+    heartbeat = progress.Heartbeat(Path(metrics).with_name(progress.FILE), specification["epochs"])
     trainer = Trainer(specification, dataset, labels, threads, device, data_root, fetch)
     print(progress.head(run, specification, trainer.device_name, threads, trainer.parameter_count), flush=True)
     checkpoint = Checkpoint(
@@ -67,8 +69,8 @@ def train(
     if (state := checkpoint.restore()) is not None:
         trainer.load_state_dict(state)
         print(f"goes on from epoch {trainer.epoch}, step {trainer.steps_done} (restart {trainer.restarts})", flush=True)
-    with checkpoint.listening():
-        rows = trainer.train_all(checkpoint)
+    with checkpoint.listening(), heartbeat:
+        rows = trainer.train_all(checkpoint, heartbeat)
     cost = {
         "seconds": trainer.seconds(),
         "device": trainer.device_name,
@@ -84,6 +86,7 @@ def train(
     table = records.metrics_table(described, specification["hyperparameters"], [{**row, **cost} for row in rows])
     records.write(metrics, table, metadata)
     checkpoint.remove()
+    heartbeat.remove()
 
 
 def describe(specification: dict[str, Any], run: str, scale: str) -> Row:
@@ -205,26 +208,30 @@ class Trainer:
         """Return the number of trained parameters."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def train_all(self, checkpoint: Checkpoint) -> list[Row]:
+    def train_all(self, checkpoint: Checkpoint, heartbeat: Heartbeat) -> list[Row]:
         """Train what is left of all epochs; return a row of measures for each evaluated one (always the last).
 
         A run that diverges ends there, with a last row that says so: nothing comes after a loss that is not finite.
         """
         total = self.specification["epochs"]
         clock = progress.Clock(total, self.epoch, self.steps_done / self.steps_per_epoch)
+        batch_size = self.specification["batch_size"]
+        heartbeat.begin(clock, self.steps_per_epoch, batch_size, self.device_name, self.restarts)
         while self.epoch < total and not self.diverged:
             began, left = time.perf_counter(), self.steps_per_epoch - self.steps_done
-            loss = self._train_epoch(checkpoint)
-            images_per_second = left * self.specification["batch_size"] / (time.perf_counter() - began)
+            loss = self._train_epoch(checkpoint, heartbeat)
+            images_per_second = left * batch_size / (time.perf_counter() - began)
             row = None
             if not math.isfinite(loss):
                 row = {"epoch": self.epoch, "train_loss": loss, "diverged": True}
             elif self.epoch == total or self.epoch % self.specification["evaluate_every"] == 0:
                 row = {"epoch": self.epoch, "train_loss": loss, "diverged": False}
+                heartbeat.evaluate(self.epoch, images_per_second)
                 row |= self._evaluate(last=self.epoch == total)
             if row is not None:
                 self.rows.append(row)
             print(clock.line(self.epoch, loss, self.rate, images_per_second, row or {}), flush=True)
+            heartbeat.epoch_end(self.epoch, images_per_second)
             checkpoint.after_epoch(self.epoch, self.state_dict)
         return self.rows
 
@@ -233,7 +240,7 @@ class Trainer:
         """Return whether the last row says that the loss was no longer finite."""
         return bool(self.rows) and self.rows[-1]["diverged"]
 
-    def _train_epoch(self, checkpoint: Checkpoint) -> float:
+    def _train_epoch(self, checkpoint: Checkpoint, heartbeat: Heartbeat) -> float:
         """Train what is left of the current epoch; return the mean loss over all its examples."""
         spec = self.specification
         self.model.train()
@@ -249,6 +256,7 @@ class Trainer:
             self.loss_sum += self.step(images, self.noisy[indices], indices) * len(indices)
             self.steps_done += 1
             checkpoint.after_step(self.state_dict)
+            heartbeat.step(self.epoch, self.steps_done)
         self.method.epoch_end()
         loss = self.loss_sum.item() / len(self.train)
         self.epoch, self.steps_done = self.epoch + 1, 0
