@@ -4,6 +4,7 @@
 #   snakemake paper_figures/fig7.pdf --profile slurm   one figure, trained on the cluster
 #   snakemake small --cores 2                          all figures at small scale
 import inspect
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from adaptive_smoothing.config import load_settings
 from adaptive_smoothing.errors import UserError
 
 jobs.offer_library()
+
+
+report: "rules/report.rst"
 
 
 wildcard_constraints:

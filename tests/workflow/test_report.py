@@ -1,0 +1,274 @@
+"""The report of a scale, by the real Snakemake, opened in a real browser from a folder of its own without network."""
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import Project
+from markdown_it import MarkdownIt
+from playwright.sync_api import Browser, Frame, Page, sync_playwright
+
+from adaptive_smoothing import paths, records
+
+pytestmark = pytest.mark.slow
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FIGURES = [f"fig{number}" for number in range(2, 11)]
+CATEGORIES = {
+    "At a glance": 1,
+    "Claims": 1,
+    "Cost": 1,
+    "Deviations and assumptions": 1,
+    "Environment": 1,
+    "Figure files": 9,
+    "Figures": 9,
+    "How to make it again": 1,
+    "Text files": 3,
+}
+OUTSIDE = "https://arxiv.org/abs/2502.07273"  # the one address that is not in the file
+BROKEN = (
+    "[...document.images].filter(image => !(image.complete && image.naturalWidth > 0 && image.offsetWidth > 0)).length"
+)
+LINKS = "[...document.querySelectorAll('a[href]')].map(link => link.getAttribute('href'))"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start a browser of the machine's own."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        reason = f"opening the report needs a browser: {', '.join(BROWSERS)} (Debian: apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@dataclass
+class Opened:
+    """A file in the browser, and what went wrong: errors in the console, requests that leave the file."""
+
+    page: Page
+    wrong: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        assert self.wrong == []
+        assert self.page.evaluate("window.performance.getEntriesByType('resource').length") == 0
+
+
+def opened(browser: Browser, file: Path) -> Opened:
+    """Open a file, with no network and nothing beside it."""
+    context = browser.new_context(offline=True, viewport={"width": 1400, "height": 1000})
+    found = Opened(context.new_page())
+    page = found.page
+    page.on("console", lambda message: message.type == "error" and found.wrong.append(message.text))
+    page.on("pageerror", lambda error: found.wrong.append(str(error)))
+    own = file.as_uri()
+    page.on("request", lambda request: request.url.startswith((own, "data:")) or found.wrong.append(request.url))
+    page.goto(own)
+    return found
+
+
+def alone(file: Path, folder: Path) -> Path:
+    """Return a copy of a file in an empty folder."""
+    folder.mkdir()
+    return Path(shutil.copy(file, folder / "report.html"))
+
+
+def check_content(frame: Page | Frame) -> list[bytes]:
+    """Every picture is visible and every link leads somewhere; return the files that lie in the page."""
+    frame.wait_for_load_state()
+    assert frame.evaluate(BROKEN) == 0
+    files = []
+    for link in frame.evaluate(LINKS):
+        if link.startswith("#"):
+            assert frame.evaluate("name => document.getElementById(name) !== null", link[1:]), link
+        elif link.startswith("data:"):
+            files.append(content(link))
+        else:
+            assert link == OUTSIDE
+    return files
+
+
+def content(address: str) -> bytes:
+    """Return what lies in a data: address."""
+    kind, data = address.split(",", 1)
+    return base64.b64decode(data) if kind.endswith(";base64") else unquote_to_bytes(data)
+
+
+def reported(project: Project, folder: Path) -> Path:
+    """Make Snakemake's report of the tiny scale; return it, alone in a folder."""
+    project.made("tiny", "--report", str(folder / "made.html"))
+    return alone(folder / "made.html", folder / "alone")
+
+
+class Viewer:
+    """Snakemake's report, by clicks."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def categories(self) -> list[str]:
+        return [text for text in self.menu().all_inner_texts() if text not in ("Workflow", "Statistics", "About")]
+
+    def menu(self):
+        return self.page.locator("ul >> a")
+
+    def open(self, category: str) -> None:
+        """Go back to the menu, then into a category."""
+        self.page.reload()
+        self.menu().get_by_text(category, exact=True).click()
+
+    def rows(self):
+        return self.page.locator("tbody tr")
+
+    def show(self, row: int) -> None:
+        """Click a row's eye."""
+        self.rows().nth(row).locator("a").first.click()
+
+    def frame(self) -> Frame:
+        """Return the page that is shown."""
+        element = self.page.locator("iframe").element_handle()
+        frame = element.content_frame()
+        assert frame is not None and frame.url.startswith("data:text/html"), "the browser refused the page"
+        return frame
+
+
+def test_every_page_of_snakemakes_report_opens(finished, browser, tmp_path):
+    report = opened(browser, reported(finished, tmp_path))
+    viewer = Viewer(report.page)
+    assert set(viewer.categories()) == set(CATEGORIES)
+    titles = []
+    for category, count in CATEGORIES.items():
+        viewer.open(category)
+        assert viewer.rows().count() == count, category
+        if category in ("Figure files", "Text files"):
+            continue
+        for row in range(count):
+            viewer.show(row)
+            frame = viewer.frame()
+            files = check_content(frame)
+            titles.append(frame.locator("h1").inner_text())
+            if category == "Figures":
+                assert frame.locator("main p > img").count() == 1
+                assert files[0].startswith(b"%PDF") and files[1].startswith(b"PAR1")
+                assert "tiny scale" in frame.locator("main").inner_text().lower()
+    assert [title.split(":")[0] for title in titles if title.startswith("Fig.")] == [
+        f"Fig. {number}" for number in range(2, 11)
+    ]
+    report.check()
+
+
+def test_pictures_and_files_lie_in_snakemakes_report(finished, browser, tmp_path):
+    report = opened(browser, reported(finished, tmp_path))
+    viewer = Viewer(report.page)
+    viewer.open("Figure files")
+    viewer.page.get_by_text("PNG", exact=True).click()
+    for row in range(9):
+        viewer.show(row)
+        assert viewer.page.locator("img[src^='data:image/png']").count() == 1
+        assert report.page.evaluate(BROKEN) == 0
+    viewer.open("Text files")
+    for row in range(3):
+        link = viewer.rows().nth(row).locator("a").first
+        assert content(link.get_attribute("href")).startswith(b"# "), link
+    addresses = report.page.evaluate("Object.values(results).map(result => [result.mime_type, result.data_uri])")
+    pdfs = [content(address) for kind, address in addresses if kind == "application/pdf"]
+    assert len(pdfs) == 9 and all(pdf.startswith(b"%PDF") for pdf in pdfs)
+    report.check()
+
+
+def test_the_report_on_one_page_opens(finished, browser, tmp_path):
+    page = opened(browser, alone(finished.folder / "results/tiny/index.html", tmp_path / "alone"))
+    files = check_content(page.page)
+    assert len([file for file in files if file.startswith(b"%PDF")]) == 9
+    assert page.page.locator("main p > img").count() == 9
+    with page.page.expect_download() as download:
+        page.page.locator("a[download='fig7.pdf']").click()
+    assert Path(download.value.path()).read_bytes() == (finished.folder / "paper_figures/tiny/fig7.pdf").read_bytes()
+    page.page.locator("nav").get_by_text("Fig. 7").click()
+    page.page.wait_for_function("document.querySelector(':target').getBoundingClientRect().top < 100")
+    page.check()
+
+
+def test_the_text_for_repositories_has_figures_tables_and_links(finished):
+    index = finished.folder / "results/tiny/index.md"
+    text = index.read_text()
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    inner = [child for token in tokens for child in token.children or ()]
+    pictures = [str(token.attrGet("src")) for token in inner if token.type == "image"]
+    assert pictures == [f"../../paper_figures/tiny/{figure}.png" for figure in FIGURES]
+    links = {str(token.attrGet("href")) for token in inner if token.type == "link_open"}
+    assert links > {f"../../paper_figures/tiny/{figure}.pdf" for figure in FIGURES}
+    for target in {*pictures, *links} - {OUTSIDE}:
+        assert (index.parent / target).resolve().is_file(), target
+    for words in ("| C7a |", "make provenance FIG=paper_figures/tiny/fig7.pdf", "| torch |", "## Cost", "Whole scale"):
+        assert words in text
+
+
+def altered(project: Project, figure: str, change) -> None:
+    """Change a figure's table as if its runs had gone so."""
+    path = project.folder / paths.TABLE.format(scale="tiny", figure=figure)
+    frame, description = records.read_frame(path)
+    schema = records.read(path)[0].schema
+    frame, description = change(frame, description)
+    records.write(path, pa.Table.from_pandas(frame, schema=schema, preserve_index=False), description)
+
+
+def lost_runs(frame, description):
+    """One run diverged, the accuracy of another is NaN, a third has no row, and the devices are mixed."""
+    diverged, broken, absent, *_ = frame.loc[frame["method"] == "sam", "run"].unique()
+    frame = frame[frame["run"] != absent].copy()
+    frame.loc[frame["run"] == diverged, "diverged"] = True
+    frame.loc[frame["run"].isin([diverged, broken]), ["test_accuracy", "test_nll"]] = np.nan
+    return frame, {**description, "mixed": ["runs were made on NVIDIA H100 and cpu"]}
+
+
+def test_bad_tables_are_reported_and_said_to_be_bad(edited, browser, tmp_path):
+    altered(edited, "fig7", lost_runs)
+    edited.made("tiny", "--cores", "2")
+    text = (edited.folder / "results/tiny/index.md").read_text()
+    section = re.search(r"^## Fig. 7:.*?^## ", text, re.MULTILINE | re.DOTALL)[0]
+    for sentence in (
+        "> runs were made on NVIDIA H100 and cpu",
+        "> 2 runs of ",
+        "> The table has no row of 1 run",
+        "> One training seed",
+        "**not tested**",
+    ):
+        assert sentence in section or sentence in text, sentence
+    report = opened(browser, reported(edited, tmp_path))
+    viewer = Viewer(report.page)
+    viewer.open("Figures")
+    viewer.show(5)
+    shown = viewer.frame().locator("blockquote").all_inner_texts()
+    assert len(shown) == 4 and any("diverged or ended in NaN" in caution for caution in shown)
+    check_content(viewer.frame())
+    report.check()
+
+
+def test_a_failed_run_leaves_a_report_of_the_rest(edited):
+    run = next((edited.folder / "results/tiny/runs").rglob("kappa*/ivon/**/metrics.parquet"))
+    run.unlink()
+    (edited.folder / "results/tiny/figures/fig7.parquet").unlink()
+    command = [sys.executable, "-m", "adaptive_smoothing.report", "tiny"]
+    env = {**os.environ, "PYTHONPATH": str(edited.folder / "workflow")}
+    done = subprocess.run(command, cwd=edited.folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "8 of 9 figures; not there: fig7" in done.stdout
+    text = (edited.folder / "results/tiny/so_far/index.md").read_text()
+    assert "**fig7 is not here:** 1 of" in text and run.parent.name in text
+    assert re.search(r"\| C7a \|.*\*\*not tested\*\*", text) and "| C5a |" in text
+    assert "../../../paper_figures/tiny/fig5.png" in text
