@@ -49,5 +49,5 @@ def number(figure: str) -> str:
 
 
 def sorted_number(figure: str) -> str:
-    """Return the same for lists that are sorted as text: what is padded with (a figure space) comes before digits."""
+    """Return the same for lists that a browser sorts as text: it puts the figure space, padded with, before digits."""
     return re.sub(r" (\d)$", " \u2007\\1", number(figure))
