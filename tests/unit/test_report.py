@@ -74,7 +74,7 @@ def test_seeds_points_and_lost_runs_are_counted(project):
     assert list(figure.cautions()) == [
         "1 run of 6 diverged or ended in NaN, and is left out of the means: `digits/symmetric20/ls/seed1`.",
         "The table has no row of 1 run: `digits/symmetric20/ivon/seed1`.",
-        "1 of 3 points lack one or more of the 2 seeds.",
+        "Seeds are missing at 1 of 3 points.",
     ]
 
 

@@ -116,8 +116,7 @@ class Figure:
         if len(self.seeds) == 1:
             yield "One training seed: no spread, no interval, and no verdict that needs one."
         if fewer := [seeds for seeds in self._points.values() if len(seeds) < len(self.seeds)]:
-            points = plural(len(self._points), "point")
-            yield f"{len(fewer)} of {points} lack one or more of the {len(self.seeds)} seeds."
+            yield f"Seeds are missing at {len(fewer)} of {plural(len(self._points), 'point')}."
 
     def counted(self, *keys: str) -> Counter[str]:
         """Return how many runs have each value at a place of their records, such as ('versions', 'torch')."""
