@@ -39,11 +39,6 @@ rule collect:
         "../workflow/scripts/collect.py"
 
 
-def file_labels(kind):
-    """Return an input function for a drawing's labels in Snakemake's report, which switches between the two kinds."""
-    return lambda wildcards: {"figure": paths.sorted_number(wildcards.figure), "file": kind}
-
-
 rule draw:
     input:
         table=paths.TABLE,

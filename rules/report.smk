@@ -54,16 +54,6 @@ rule claims:
         paths.CLAIMS_TABLE.format(scale=settings.scale),
 
 
-def placed(key):
-    """Return an input function for where a page belongs in Snakemake's report: its 'category' or its 'labels'."""
-
-    def looked_up(wildcards):
-        pages = json.loads(Path(paths.PAGES.format(scale=wildcards.scale), paths.PLACED).read_text(encoding="utf-8"))
-        return pages[wildcards.page][key]
-
-    return looked_up
-
-
 rule index:
     input:
         tables=all_tables,

@@ -1,111 +1,50 @@
 """The report of a scale, by the real Snakemake, opened in a real browser from a folder of its own without network."""
 
-import base64
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from browsing import BROKEN, BROWSERS, OUTSIDE, Viewer, alone, check_content, check_pages, content, opened, program
 from conftest import Project
 from markdown_it import MarkdownIt
-from playwright.sync_api import Browser, Frame, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from adaptive_smoothing import paths, records
 
 pytestmark = pytest.mark.slow
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FIGURES = [f"fig{number}" for number in range(2, 11)]
 CATEGORIES = {
-    "At a glance": 1,
-    "Claims": 1,
-    "Cost": 1,
-    "Deviations and assumptions": 1,
-    "Environment": 1,
-    "Figure files": 9,
-    "Figures": 9,
-    "How to make it again": 1,
-    "Text files": 3,
+    "At a glance",
+    "Claims",
+    "Cost",
+    "Deviations and assumptions",
+    "Environment",
+    "Figure files",
+    "Figures",
+    "How to make it again",
+    "Text files",
 }
-OUTSIDE = "https://arxiv.org/abs/2502.07273"  # the one address that is not in the file
-BROKEN = (
-    "[...document.images].filter(image => !(image.complete && image.naturalWidth > 0 && image.offsetWidth > 0)).length"
-)
-LINKS = "[...document.querySelectorAll('a[href]')].map(link => link.getAttribute('href'))"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Start a browser of the machine's own."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
+    found = program()
+    if found is None:
         reason = f"opening the report needs a browser: {', '.join(BROWSERS)} (Debian: apt-get install chromium)"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield started
         started.close()
-
-
-@dataclass
-class Opened:
-    """A file in the browser, and what went wrong: errors in the console, requests that leave the file."""
-
-    page: Page
-    wrong: list[str] = field(default_factory=list)
-
-    def check(self) -> None:
-        assert self.wrong == []
-        assert self.page.evaluate("window.performance.getEntriesByType('resource').length") == 0
-
-
-def opened(browser: Browser, file: Path) -> Opened:
-    """Open a file, with no network and nothing beside it."""
-    context = browser.new_context(offline=True, viewport={"width": 1400, "height": 1000})
-    found = Opened(context.new_page())
-    page = found.page
-    page.on("console", lambda message: message.type == "error" and found.wrong.append(message.text))
-    page.on("pageerror", lambda error: found.wrong.append(str(error)))
-    own = file.as_uri()
-    page.on("request", lambda request: request.url.startswith((own, "data:")) or found.wrong.append(request.url))
-    page.goto(own)
-    return found
-
-
-def alone(file: Path, folder: Path) -> Path:
-    """Return a copy of a file in an empty folder."""
-    folder.mkdir()
-    return Path(shutil.copy(file, folder / "report.html"))
-
-
-def check_content(frame: Page | Frame) -> list[bytes]:
-    """Every picture is visible and every link leads somewhere; return the files that lie in the page."""
-    frame.wait_for_load_state()
-    assert frame.evaluate(BROKEN) == 0
-    files = []
-    for link in frame.evaluate(LINKS):
-        if link.startswith("#"):
-            assert frame.evaluate("name => document.getElementById(name) !== null", link[1:]), link
-        elif link.startswith("data:"):
-            files.append(content(link))
-        else:
-            assert link == OUTSIDE
-    return files
-
-
-def content(address: str) -> bytes:
-    """Return what lies in a data: address."""
-    kind, data = address.split(",", 1)
-    return base64.b64decode(data) if kind.endswith(";base64") else unquote_to_bytes(data)
 
 
 def reported(project: Project, folder: Path) -> Path:
@@ -120,62 +59,10 @@ def report_file(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> 
     return reported(finished, tmp_path_factory.mktemp("report"))
 
 
-class Viewer:
-    """Snakemake's report, by clicks."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-
-    def categories(self) -> list[str]:
-        return [text for text in self.menu().all_inner_texts() if text not in ("Workflow", "Statistics", "About")]
-
-    def menu(self) -> Locator:
-        return self.page.locator("ul >> a")
-
-    def open(self, category: str) -> None:
-        """Go back to the menu, then into a category."""
-        self.page.reload()
-        self.menu().get_by_text(category, exact=True).click()
-
-    def rows(self) -> Locator:
-        return self.page.locator("tbody tr")
-
-    def show(self, row: int) -> None:
-        """Click a row's eye."""
-        self.rows().nth(row).locator("a").first.click()
-
-    def frame(self) -> Frame:
-        """Return the page that is shown."""
-        element = self.page.locator("iframe").element_handle()
-        frame = element.content_frame()
-        assert frame is not None
-        frame.wait_for_url(re.compile("^data:text/html"))  # about:blank#blocked, where the browser refuses the page
-        return frame
-
-
 def test_every_page_of_snakemakes_report_opens(report_file, browser):
     report = opened(browser, report_file)
-    viewer = Viewer(report.page)
-    assert set(viewer.categories()) == set(CATEGORIES)
-    titles = []
-    for category, count in CATEGORIES.items():
-        viewer.open(category)
-        assert viewer.rows().count() == count, category
-        if category in ("Figure files", "Text files"):
-            continue
-        for row in range(count):
-            viewer.show(row)
-            frame = viewer.frame()
-            files = check_content(frame)
-            titles.append(frame.locator("h1").inner_text())
-            if category == "Figures":
-                assert frame.locator("main p > img").count() == 1
-                assert files[0].startswith(b"%PDF") and files[1].startswith(b"PAR1")
-                assert "tiny scale" in frame.locator("main").inner_text().lower()
-    assert [title.split(":")[0] for title in titles if title.startswith("Fig.")] == [
-        f"Fig. {number}" for number in range(2, 11)
-    ]
-    report.check()
+    assert set(Viewer(report.page).categories()) == CATEGORIES
+    check_pages(report, FIGURES)
 
 
 def test_pictures_and_files_lie_in_snakemakes_report(report_file, browser):

@@ -247,8 +247,14 @@ def reproduce_section(report: Report) -> Iterator[str]:
     rows = []
     for figure in report.figures:
         pdf = paths.figure_files(report.scale, figure.name)[0]
-        revision = ", ".join(f"`{revision[:12]}`" for revision in figure.counted("git_revision")) or "–"
+        revision = ", ".join(f"`{_shortened(revision)}`" for revision in figure.counted("git_revision")) or "–"
         rows.append([figure.number, revision, f"`snakemake {pdf} --cores 2`", f"`make provenance FIG={pdf}`"])
     yield from table(("figure", "runs' git revision", "make", "trace"), rows)
     if any(str(record["git_revision"]).endswith("-modified") for record in report.all_records().values()):
         yield from ("", "> A revision that ends in `-modified` had changes that were not committed.")
+
+
+def _shortened(revision: str) -> str:
+    """Return a revision with the first letters of its hash only."""
+    commit, mark, rest = revision.partition("-")
+    return commit[:12] + mark + rest
