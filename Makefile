@@ -67,6 +67,14 @@ export: $(INSTALLED) ## Write a scale's tables and metrics into one archive: SCA
 figures-from: $(INSTALLED) ## Redraw all figures of an archive, without training: ARCHIVE=small-results.tar.xz, FORCE=1 (write over others)
 	@$(BIN)/python -m adaptive_smoothing.archive figures-from $(ARCHIVE) $(if $(FORCE),--force)
 
+.PHONY: report
+report: $(INSTALLED) ## One HTML file to read a finished scale in, and to pass on: SCALE
+	$(BIN)/snakemake $(SCALE) --report results/$(SCALE)/report.html
+
+.PHONY: report-so-far
+report-so-far: $(INSTALLED) ## The same of a scale that is not finished, or where a run failed, from what is there: SCALE
+	@$(BIN)/python -m adaptive_smoothing.report $(SCALE)
+
 .PHONY: bench
 bench: $(INSTALLED) ## Time planning against a bare Snakefile, optimizer steps and evaluations
 	$(BIN)/python benchmarks/planning.py

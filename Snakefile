@@ -5,6 +5,7 @@
 #   snakemake small --cores 2                          all figures at small scale
 import gc
 import inspect
+import json
 import sys
 from pathlib import Path
 
@@ -18,6 +19,9 @@ usual_thresholds = gc.get_threshold()
 gc.set_threshold(10_000, 1_000_000, 1_000_000)
 
 jobs.offer_library()
+
+
+report: "rules/report.rst"
 
 
 wildcard_constraints:

@@ -54,3 +54,18 @@ def device_of(run):
     if settings.assign_gpus and run.resources.gpu == 0:
         return "cpu"
     return settings.device or run.resources.device
+
+
+def file_labels(kind):
+    """Return an input function for a drawing's labels in Snakemake's report, which switches between the two kinds."""
+    return lambda wildcards: {"figure": paths.sorted_number(wildcards.figure), "file": kind}
+
+
+def placed(key):
+    """Return an input function for where a page belongs in Snakemake's report: its 'category' or its 'labels'."""
+
+    def looked_up(wildcards):
+        pages = json.loads(Path(paths.PAGES.format(scale=wildcards.scale), paths.PLACED).read_text(encoding="utf-8"))
+        return pages[wildcards.page][key]
+
+    return looked_up

@@ -43,8 +43,8 @@ rule draw:
     input:
         table=paths.TABLE,
     output:
-        pdf="paper_figures/{scale}/{figure}.pdf",
-        png="paper_figures/{scale}/{figure}.png",
+        pdf=report("paper_figures/{scale}/{figure}.pdf", category="Figure files", labels=file_labels("PDF")),
+        png=report("paper_figures/{scale}/{figure}.png", category="Figure files", labels=file_labels("PNG")),
         drawn=paths.DRAWN,
     log:
         "logs/{scale}/draw/{figure}.log",
@@ -64,8 +64,8 @@ use rule draw as draw_paper with:
     input:
         table=paths.TABLE.replace("{scale}", paths.PAPER),
     output:
-        pdf="paper_figures/{figure}.pdf",
-        png="paper_figures/{figure}.png",
+        pdf=report("paper_figures/{figure}.pdf", category="Figure files", labels=file_labels("PDF")),
+        png=report("paper_figures/{figure}.png", category="Figure files", labels=file_labels("PNG")),
         drawn=paths.DRAWN.replace("{scale}", paths.PAPER),
     log:
         f"logs/{paths.PAPER}/draw/{{figure}}.log",

@@ -12,7 +12,9 @@ rule notes:
     input:
         tables=all_tables,
     output:
-        notes=report(paths.NOTES, category="Notes"),
+        notes=report(
+            paths.NOTES, category="Text files", labels={"file": "notes.md", "holds": "mixed results, versions"}
+        ),
     log:
         "logs/{scale}/notes.log",
     localrule: True
@@ -31,7 +33,7 @@ rule judge_claims:
     input:
         tables=all_tables,
     output:
-        report=report(paths.CLAIMS, category="Claims"),
+        report=report(paths.CLAIMS, category="Text files", labels={"file": "claims.md", "holds": "all verdicts"}),
         table=paths.CLAIMS_TABLE,
     log:
         "logs/{scale}/judge_claims.log",
@@ -50,3 +52,37 @@ rule claims:
     input:
         paths.CLAIMS.format(scale=settings.scale),
         paths.CLAIMS_TABLE.format(scale=settings.scale),
+
+
+rule index:
+    input:
+        tables=all_tables,
+        drawn=planned(
+            lambda wildcards: [
+                file
+                for figure in plan.load(wildcards.scale).scale.figures
+                for file in paths.figure_files(wildcards.scale, figure)
+            ]
+        ),
+        claims=paths.CLAIMS,
+        claims_table=paths.CLAIMS_TABLE,
+    output:
+        index=report(paths.INDEX, category="Text files", labels={"file": "index.md", "holds": "this report as text"}),
+        page=paths.INDEX_PAGE,
+        pages=report(
+            directory(paths.PAGES), patterns=["{page}.html"], category=placed("category"), labels=placed("labels")
+        ),
+    log:
+        "logs/{scale}/index.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
+    params:
+        label=planned(lambda wildcards: plan.load(wildcards.scale).scale.label),
+        about=planned(lambda wildcards: plan.load(wildcards.scale).about()),
+        documents=planned(lambda wildcards: plan.load(wildcards.scale).documents()),
+        policy=settings.versions,
+        versions=provenance.versions(),
+        code=plan.report_code(),
+    script:
+        "../workflow/scripts/index.py"

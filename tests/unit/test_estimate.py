@@ -12,7 +12,7 @@ import pytest
 import torch
 from cases import NOWHERE, arguments, specification
 
-from adaptive_smoothing import calibration, costs, datasets, past_runs, paths, plan, records, registry, sizes, training
+from adaptive_smoothing import calibration, forecast, datasets, past_runs, paths, plan, records, registry, sizes, training
 from adaptive_smoothing.calibration import Timing
 from adaptive_smoothing.config import Resources
 from adaptive_smoothing.errors import UserError
@@ -35,7 +35,7 @@ def past(spec, seconds, device="cpu", threads=1):
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(costs.gpus, "devices", lambda: [])
+    monkeypatch.setattr(forecast.gpus, "devices", lambda: [])
     return tmp_path
 
 
@@ -81,7 +81,7 @@ def test_devices_and_numbers_of_threads_are_never_mixed(project, monkeypatch):
     monkeypatch.setattr(past_runs, "read", lambda: pasts)
 
     def cost(device=None, **resources):
-        return costs.Costs([], [], device, 0.0).of(run_of(spec, **resources))
+        return forecast.Costs([], [], device, 0.0).of(run_of(spec, **resources))
 
     assert (cost().seconds, cost().source) == (11.0, "3 past runs on cpu")
     assert cost(threads=4).seconds == 5.0
@@ -94,17 +94,17 @@ def test_devices_and_numbers_of_threads_are_never_mixed(project, monkeypatch):
     assert cost("cpu", gpu=1).seconds == 11.0
     assert cost("gpu a").seconds == 1.0
     with pytest.raises(UserError, match=r"unknown device 'H100'.*legal: GPU A, cpu"):
-        costs.Costs([], [], "H100", 0.0)
+        forecast.Costs([], [], "H100", 0.0)
 
 
 def test_another_budget_is_scaled_unless_there_is_the_same(project, monkeypatch):
     spec = specification("ls", epochs=30)
     pasts = [past(specification("ls", epochs=10), 7.0), past(specification("ls", epochs=20), 16.0)]
     monkeypatch.setattr(past_runs, "read", lambda: pasts)
-    scaled = costs.Costs([], [], None, 0.0).of(run_of(spec))
+    scaled = forecast.Costs([], [], None, 0.0).of(run_of(spec))
     assert (scaled.seconds, scaled.source) == (22.5, "2 past runs on cpu, scaled by epochs")
     pasts.append(past(spec, 99.0))
-    assert costs.Costs([], [], None, 0.0).of(run_of(spec)).seconds == 99.0
+    assert forecast.Costs([], [], None, 0.0).of(run_of(spec)).seconds == 99.0
 
 
 def test_the_arithmetic_of_a_calibration():
@@ -112,8 +112,8 @@ def test_the_arithmetic_of_a_calibration():
     timing = Timing("cpu", 5, 50, step=2.0, evaluation=0.1, readying=0.01, averaged=True, measuring=0.3)
     steps, evaluations = 7 * 4 * 2.0, 3 * (0.1 * (177 + 20 + 1600) + 0.01 * 177)
     expected = steps + evaluations + 5 * 1600 * 0.1
-    assert costs.training_seconds(run_of(spec), DIGITS, timing) == pytest.approx(expected)
-    few = costs.training_seconds(run_of({**spec, "train_evaluation": 7}), DIGITS, replace(timing, averaged=False))
+    assert forecast.training_seconds(run_of(spec), DIGITS, timing) == pytest.approx(expected)
+    few = forecast.training_seconds(run_of({**spec, "train_evaluation": 7}), DIGITS, replace(timing, averaged=False))
     assert few == pytest.approx(steps + 3 * (0.1 * (7 + 20 + 1600) + 0.01 * 177))
 
 
@@ -182,7 +182,7 @@ def test_published_sizes_and_data_of_unknown_size(project):
     assert math.prod(laptop["fashion_pairs"].shape) == 14 * 28 and laptop["fashion_pairs"].classes == 100
     rehearsal = plan.Plan("rehearsal", root)
     assert {sizes.of_run(run) for run in rehearsal.runs.values()} == {None}  # other data in the same formats
-    cost = costs.Costs([], [], None, 60.0).of(next(iter(rehearsal.runs.values())))
+    cost = forecast.Costs([], [], None, 60.0).of(next(iter(rehearsal.runs.values())))
     assert cost.seconds is None and "is known once it is prepared" in cost.source
 
 
@@ -194,6 +194,6 @@ def test_random_images_have_the_datasets_shape():
 
 def test_no_torch_without_a_calibration(project, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('not to be imported')")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from adaptive_smoothing import costs"
-    code += "; costs.Costs([], [], 'cpu', 0.0)"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from adaptive_smoothing import forecast"
+    code += "; forecast.Costs([], [], 'cpu', 0.0)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

@@ -17,7 +17,7 @@ import yaml
 from adaptive_smoothing import config
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "rules", "workflow", "config", "envs", "profiles", "workstation")
+PARTS = ("Snakefile", "rules", "workflow", "config", "docs", "envs", "profiles", "workstation")
 
 
 @dataclass

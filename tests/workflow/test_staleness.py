@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slow
 LIBRARY = "workflow/adaptive_smoothing"
 FOLDERS = ("data", "results", "paper_figures")
 CLAIMS = {pattern.format(scale="tiny") for pattern in (paths.CLAIMS, paths.CLAIMS_TABLE)}
+SECTIONS = ("overview", "claims", "deviations", "cost", "environment", "reproduce")
 
 
 def outputs(project: Project) -> dict[str, int]:
@@ -54,7 +55,9 @@ class Expected:
         for name in tables | set(self.drawn):
             found |= {*paths.figure_files("tiny", name), paths.DRAWN.format(scale="tiny", figure=name)}
         found |= {paths.TABLE.format(scale="tiny", figure=name) for name in tables}
-        return found | ({paths.NOTES.format(scale="tiny")} | CLAIMS if tables else set())
+        if tables:
+            found |= {paths.NOTES.format(scale="tiny")} | CLAIMS
+        return found | (report(planned) if found else set())
 
     def _of_run(self, run: plan.Run, samples: int | None) -> set[str]:
         names = {"scale": "tiny", "run": run.name}
@@ -66,6 +69,14 @@ class Expected:
         if samples and (self.measured or self.runs)(run):
             found.add(paths.LABEL_NOISE.format(**names, samples=samples))
         return found
+
+
+def report(planned: plan.Plan) -> set[str]:
+    """Return the files of a scale's report, which shows all there is."""
+    pages = [f"{page}.html" for page in (*SECTIONS, *planned.figures)]
+    folder = paths.PAGES.format(scale="tiny")
+    found = {f"{folder}/{name}" for name in (*pages, paths.PLACED, ".snakemake_timestamp")}
+    return found | {pattern.format(scale="tiny") for pattern in (paths.INDEX, paths.INDEX_PAGE)}
 
 
 def check(project: Project, expected: Expected) -> None:
@@ -135,6 +146,7 @@ def test_an_edit_of_the_scale(edited, change, expected):
         ("training.py", '"""Train what is left of all epochs;', '"""Train, in other words;', Expected()),
         ("methods/sam.py", "EPSILON = 1e-12", "EPSILON = 1e-11", Expected(runs=of_method("sam"))),
         ("figures/fig7.py", "FAINT = 0.35", "FAINT = 0.3", Expected(drawn=["fig7"])),
+        ("report/_text.py", "Download: [PDF]", "Get: [PDF]", Expected(others=report)),
         ("claims/thresholds.py", "SENSITIVE = 10.0", "SENSITIVE = 9.0", Expected(others=lambda planned: CLAIMS)),
     ],
 )

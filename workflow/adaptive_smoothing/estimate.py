@@ -1,6 +1,6 @@
 """What a scale's figures will cost before anything runs: `python -m adaptive_smoothing.estimate [SCALE] [FIGURE ...]`.
 
-Which runs are still to make is Snakemake's decision (dry_run.py); what one costs, that of costs.py.
+Which runs are still to make is Snakemake's decision (dry_run.py); what one costs, that of forecast.py.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_smoothing import dry_run, paths, plan, sizes
-from adaptive_smoothing.costs import Cost, Costs, simple
+from adaptive_smoothing.forecast import Cost, Costs, simple
 from adaptive_smoothing.errors import UserError
 from adaptive_smoothing.past_runs import CPU
 from adaptive_smoothing.plan import FigurePlan, Run

@@ -1,6 +1,6 @@
 """From a scale's figure tables to notes.md: what a reader should know before believing the figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from adaptive_smoothing import provenance, records
@@ -23,14 +23,25 @@ def write(scale: str, label: str | None, tables: list[str], policy: str, output:
 def _section(description: dict[str, Any], policy: str) -> Iterator[str]:
     runs = description["runs"]
     yield f"- {len(runs)} runs" if runs else "- no runs: closed form"
-    warnings = [*description["mixed"], *(_version_warnings(runs) if policy == "warn" else ()), *_adoptions(runs)]
-    yield from (f"- WARNING: {warning}" for warning in warnings)
-    if runs and not warnings:
+    told = list(warnings(description, policy, provenance.versions()))
+    yield from (f"- WARNING: {warning}" for warning in told)
+    if runs and not told:
         yield "- made by one state of the code, one set of package versions and one kind of device"
 
 
-def _version_warnings(runs: dict[str, Any]) -> Iterator[str]:
-    for package, present in provenance.versions().items():
+def warnings(description: dict[str, Any], policy: str, versions: Mapping[str, str]) -> Iterator[str]:
+    """Yield what a figure's table says of mixed and adopted results, and, if asked, which others made its runs.
+
+    Args: `policy` as for `write`; `versions`, the packages installed now.
+    """
+    yield from description["mixed"]
+    if policy == "warn":
+        yield from _version_warnings(description["runs"], versions)
+    yield from _adoptions(description["runs"])
+
+
+def _version_warnings(runs: dict[str, Any], versions: Mapping[str, str]) -> Iterator[str]:
+    for package, present in versions.items():
         others = {run: record["versions"].get(package) for run, record in runs.items()}
         different = [version for version in others.values() if version != present]
         if different:

@@ -1,5 +1,7 @@
 """Every folder and file name of the pipeline, as pure functions of names; `{…}` forms serve Snakemake's rules."""
 
+import re
+
 PAPER = "paper"
 DATASET_FILES = (
     "train_images.npy",
@@ -20,6 +22,11 @@ LABEL_NOISE = RUN + "/label_noise-samples{samples}.parquet"
 NOTES = "results/{scale}/notes.md"
 CLAIMS = "results/{scale}/claims.md"
 CLAIMS_TABLE = "results/{scale}/claims.parquet"
+INDEX = "results/{scale}/index.md"
+INDEX_PAGE = "results/{scale}/index.html"
+PAGES = "results/{scale}/report"  # a page a section, for Snakemake's report
+PLACED = "pages.json"  # among them: where in it each belongs
+DOCUMENTS = ("docs/{scale}_scale.md", "docs/deviations.md")  # on deviations and assumptions; those that are there
 TABLE = "results/{scale}/figures/{figure}.parquet"
 DRAWN = "results/{scale}/figures/{figure}.drawn.json"  # hashes of the table and of what was drawn from it
 
@@ -34,3 +41,14 @@ def figure_files(scale: str, figure: str) -> list[str]:
     """Return a figure's PDF and the PNG beside it."""
     base = figure_base(scale, figure)
     return [f"{base}.pdf", f"{base}.png"]
+
+
+def number(figure: str) -> str:
+    """Return a figure's name as a reader writes it: 'Fig. 7'; of one that the paper lacks, its name in words."""
+    found = re.fullmatch(r"fig(\d+)", figure)
+    return f"Fig. {found[1]}" if found else figure.removeprefix("extra_").replace("_", " ").capitalize()
+
+
+def sorted_number(figure: str) -> str:
+    """Return the same for lists that a browser sorts as text: it puts the figure space, padded with, before digits."""
+    return re.sub(r" (\d)$", " \u2007\\1", number(figure))

@@ -158,11 +158,24 @@ class Plan:
         return self.scale.noises[name].parameters()
 
     def figure_files(self) -> list[str]:
-        """Return every table, PDF, PNG and record of the scale, its notes and the verdicts on the paper's claims."""
-        tables = [pattern.format(scale=self.name) for pattern in (paths.NOTES, paths.CLAIMS, paths.CLAIMS_TABLE)]
+        """Return every table, PDF, PNG and record of the scale, its notes, claims' verdicts and report."""
+        told = (paths.NOTES, paths.CLAIMS, paths.CLAIMS_TABLE, paths.INDEX, paths.INDEX_PAGE, paths.PAGES)
+        tables = [pattern.format(scale=self.name) for pattern in told]
         for name in self.scale.figures:
             tables += [pattern.format(scale=self.name, figure=name) for pattern in (paths.TABLE, paths.DRAWN)]
         return tables + [file for name in self.scale.figures for file in paths.figure_files(self.name, name)]
+
+    def about(self) -> str:
+        """Return what the scale's file says of itself: the comment at its head, without the marks of comments."""
+        lines = itertools.takewhile(
+            lambda line: line.startswith("#"), self.file.read_text(encoding="utf-8").splitlines()
+        )
+        return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
+
+    def documents(self) -> dict[str, str]:
+        """Return the documents on this scale's deviations and assumptions that are here, with the sha256 of each."""
+        found = [Path(pattern.format(scale=self.name)) for pattern in paths.DOCUMENTS]
+        return {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in found if path.is_file()}
 
     def sources(self) -> dict[str, dict[str, Any]]:
         """Return name, options and data seed of each prepared dataset, by its folder."""
@@ -337,6 +350,11 @@ def notes_code() -> Code:
 def claims_code() -> Code:
     """Return the code that judges the paper's claims."""
     return fingerprint.code("claims")
+
+
+def report_code() -> Code:
+    """Return the code that writes a scale's report."""
+    return fingerprint.code("report")
 
 
 def labels_code(kind: str) -> Code:

@@ -18,12 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from adaptive_smoothing import drawn, paths, records
+from adaptive_smoothing import costs, drawn, paths, records
 from adaptive_smoothing.errors import UserError
-
-Cost = tuple[str, float]  # device, seconds
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class TracedRun:
 
     name: str
     source: dict[str, Any]
-    cost: Cost | None
+    cost: costs.Cost | None
     here: bool
 
     @property
@@ -55,7 +51,7 @@ def traced(figure: str, everything: bool) -> Iterator[str]:
     yield f"  '{description['title']}', scale {description['scale']}, {len(frame)} rows"
     if everything:
         yield from _pretty("code of collect", description["code"])
-    runs = _checked_runs(table, scale, description["runs"], _costs(frame))
+    runs = _checked_runs(table, scale, description["runs"], costs.of_table(frame))
     yield from _run_lines(runs, everything)
 
 
@@ -101,25 +97,17 @@ def _check(file: str, expected: str, source: str) -> None:
         raise UserError(f"{file}: was changed: its sha256 is {found}, not {expected}, which {source}")
 
 
-def _costs(frame: pd.DataFrame) -> dict[str, Cost]:
-    """Return each run's device and seconds, as far as the table has these columns."""
-    if not {"run", "device", "seconds"} <= set(frame.columns):
-        return {}
-    last = frame.groupby("run")[["device", "seconds"]].last()
-    return dict(zip(last.index, zip(last["device"], last["seconds"], strict=True), strict=True))
-
-
 def _checked_runs(
-    table: str, scale: str, sources: dict[str, dict[str, Any]], costs: dict[str, Cost]
+    table: str, scale: str, sources: dict[str, dict[str, Any]], known: dict[str, costs.Cost]
 ) -> list[TracedRun]:
     """Return the runs behind a table; raise UserError if the metrics of one are here and not those it was made from."""
     runs = []
     for name, source in sources.items():
         metrics = paths.METRICS.format(scale=scale, run=name)
-        cost = costs.get(name)
+        cost = known.get(name)
         if here := Path(metrics).exists():
             _check(metrics, source["sha256"], f"{table} names as that of the file it was made from")
-            cost = cost or _costs(records.read_frame(metrics)[0]).get(name)
+            cost = cost or costs.of_table(records.read_frame(metrics)[0]).get(name)
         runs.append(TracedRun(name, source, cost, here))
     return runs
 
@@ -133,7 +121,7 @@ def _run_lines(runs: list[TracedRun], everything: bool) -> Iterator[str]:
     for made_with, group in groups.items():
         yield f"runs made with {made_with}"
         for run in group:
-            device, seconds = (run.cost[0], f"{run.cost[1]:.1f} s") if run.cost else ("device unknown", "? s")
+            device, seconds = (run.cost.device, f"{run.cost.seconds:.1f} s") if run.cost else ("device unknown", "? s")
             state = "metrics.parquet is as the table says" if run.here else "metrics.parquet is not here"
             yield f"  {run.name:{width}}  {device}  {seconds:>9}  {state}"
             if everything:

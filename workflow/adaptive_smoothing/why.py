@@ -59,7 +59,7 @@ def report(scale: str, names: Sequence[str]) -> str:
     if len(figures) > 1:
         rows.append(_total(figures, reasons))
     if not any(_table(scale, figure) in jobs for figure in figures):
-        for name, file in (("notes", paths.NOTES), ("claims", paths.CLAIMS)):
+        for name, file in (("notes", paths.NOTES), ("claims", paths.CLAIMS), ("report", paths.INDEX)):
             if job := jobs.get(file.format(scale=scale)):
                 rows.append(Row(name, None, None, (reasons.of_job(job),)))
     return "\n".join(_lines(rows))
