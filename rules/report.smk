@@ -50,3 +50,9 @@ rule claims:
     input:
         paths.CLAIMS.format(scale=settings.scale),
         paths.CLAIMS_TABLE.format(scale=settings.scale),
+
+
+# snakemake extras --config scale=small: the figures beyond the paper's, from the same runs.
+rule extras:
+    input:
+        planned(lambda wildcards: plan.load(settings.scale).extra_files()),

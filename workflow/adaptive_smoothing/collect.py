@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from adaptive_smoothing import datasets, logistic, mixtures, records
+from adaptive_smoothing import datasets, logistic, mixtures, moons, records
 from adaptive_smoothing.errors import UserError, unknown
 
 Description = dict[str, Any]
@@ -84,6 +84,12 @@ def quadrature_table(inputs: Inputs) -> Made:
     return _table(pd.concat(parts), records.QUADRATURE), {}
 
 
+def moon_table(inputs: Inputs) -> Made:
+    """Return the examples of two moons and the plane around them under logistic regression (see moons.py)."""
+    frame = moons.table(inputs.description["options"], f"figure {inputs.description['figure']}")
+    return _table(frame, records.MOONS), {}
+
+
 def example_table(inputs: Inputs) -> Made:
     """Return a row an example of one run: label, magnitudes, and the pixels of the most and least noisy ones."""
     if len(inputs.label_noise) != 1:
@@ -149,4 +155,5 @@ TABLES: dict[str, Callable[[Inputs], Made]] = {
     "examples": example_table,
     "soft_labels": soft_label_table,
     "metrics": metrics_table,
+    "moons": moon_table,
 }
