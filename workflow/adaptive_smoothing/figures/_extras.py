@@ -4,10 +4,11 @@ The best is that of the highest mean test accuracy at the last epoch, as in Fig.
 α = 0, those runs are the control: SGD without any smoothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from adaptive_smoothing.errors import UserError
 from adaptive_smoothing.figures import _summary
@@ -81,6 +82,13 @@ def over_epochs(frame: pd.DataFrame, description: Description, measures: Sequenc
     return over_seeds(rows, ["task", "series", "chosen", "epoch"], measures).sort_values(
         "epoch", kind="stable", ignore_index=True
     )
+
+
+def name_chosen(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
+    """Write the chosen hyper-parameters of one task's series above a panel, on the left."""
+    best = rows.drop_duplicates("series").set_index("series")["chosen"]
+    texts = [f"{look.name}: {best[name]}" for name, look in looks.items() if best.get(name)]
+    axes.set_title(", ".join(texts), loc="left", fontsize=7, color="0.3", pad=2)
 
 
 def missing(frame: pd.DataFrame, description: Description) -> int:

@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from adaptive_smoothing.figures import _extras, _summary
 from adaptive_smoothing.figures._panels import curve, legend
@@ -37,7 +38,7 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     points = points.merge(_of_grids(frame, description), on=["task", "series"], how="left")
     points.loc[points["chosen"] == "", [f"grid_{cost}" for cost in COSTS]] = float("nan")
     used = frame[["device", "threads"]].drop_duplicates().sort_values(["device", "threads"])
-    device = ", ".join(f"{name} ({count} threads)" for name, count in used.itertuples(index=False))
+    device = ", ".join(f"{name} ({count} CPU threads)" for name, count in used.itertuples(index=False))
     return points.assign(device=device, missing=_extras.missing(frame, description))
 
 
@@ -60,17 +61,26 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     panels = body.subplots(len(tasks), 2, sharex="col", sharey="row", squeeze=False)
     for task, row in zip(tasks, panels, strict=True):
         row[0].set_ylabel(f"{task}\ntest accuracy (%)")
+        _extras.name_chosen(row[0], data[data["task"] == task], looks)
         for series, look in looks.items():
             rows = data[(data["task"] == task) & (data["series"] == series)]
             if len(rows):
                 _series(row, rows, look)
-    for axes, (cost, name) in zip(panels[-1], COSTS.items(), strict=True):
-        if data[cost].gt(0).any():
-            axes.set_xscale("log")
+    for axes, name in zip(panels[-1], COSTS.values(), strict=True):
         axes.set_xlabel(name)
+        axes.set_xlim(left=0)
+    if data["gradient_evaluations"].gt(0).any():  # a logarithmic axis needs something to scale by
+        _decades(panels[-1][0])
     sns.despine(figure)
     legend(body, [look.name for look in looks.values()])
     return figure
+
+
+def _decades(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _series(row: "list[Axes]", rows: pd.DataFrame, look: Look) -> None:

@@ -51,6 +51,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
                     curve(axes, rows["epoch"], rows, look, measure)
             axes.set_ylabel(f"{task}\n{name}" if measure == "memorised" else name)
         row[0].set_ylim(bottom=0)
+        _extras.name_chosen(row[0], of_task, looks)
     for axes in panels[-1]:
         axes.set_xlabel("epoch")
     sns.despine(figure)
