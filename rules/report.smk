@@ -86,3 +86,9 @@ rule index:
         code=plan.report_code(),
     script:
         "../workflow/scripts/index.py"
+
+
+# snakemake extras --config scale=small: the figures beyond the paper's, from the same runs.
+rule extras:
+    input:
+        planned(lambda wildcards: plan.load(settings.scale).extra_files()),

@@ -79,6 +79,18 @@ def test_a_method_trains_and_lets_itself_be_stopped_and_evaluated(plans, network
 
 
 @pytest.mark.parametrize("name", registry.names("method"))
+def test_a_method_says_how_many_gradients_a_step_takes(plans, network, batches, name, monkeypatch):
+    module = registry.load("method", name)
+    given = hyperparameters(plans, name)
+    given = {**given, "mc_samples": 3} if "mc_samples" in given else given
+    method = module.Training(network(), module.Hyperparameters(**given), Context(60, 3))
+    passes, real = [], torch.Tensor.backward
+    monkeypatch.setattr(torch.Tensor, "backward", lambda self, *more: (passes.append(1), real(self, *more)))
+    method.step(*batches[0], torch.arange(10))
+    assert len(passes) == method.gradients_per_step
+
+
+@pytest.mark.parametrize("name", registry.names("method"))
 def test_a_methods_posterior_and_soft_labels_have_their_shapes(plans, network, batches, name):
     module = registry.load("method", name)
     model = network()

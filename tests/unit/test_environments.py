@@ -59,7 +59,7 @@ def test_every_dependency_is_pinned() -> None:
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [
-        ("jobs collect claims drawing figures.* report", "torch torchvision ivon sklearn snakemake submitit"),
+        ("jobs collect claims drawing figures.* report", "torch torchvision ivon snakemake submitit"),
         ("jobs datasets.* labels training label_noise methods.* models.*", "matplotlib seaborn snakemake submitit"),
     ],
     ids=["figures.yaml", "train.yaml"],

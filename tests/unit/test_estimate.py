@@ -12,7 +12,18 @@ import pytest
 import torch
 from cases import NOWHERE, arguments, specification
 
-from adaptive_smoothing import calibration, forecast, datasets, past_runs, paths, plan, records, registry, sizes, training
+from adaptive_smoothing import (
+    calibration,
+    datasets,
+    forecast,
+    past_runs,
+    paths,
+    plan,
+    records,
+    registry,
+    sizes,
+    training,
+)
 from adaptive_smoothing.calibration import Timing
 from adaptive_smoothing.config import Resources
 from adaptive_smoothing.errors import UserError

@@ -26,6 +26,20 @@ def test_ece_averages_within_a_bin():
     )
 
 
+def test_reliability_by_hand_and_as_the_calibration_error_sees_it():
+    probabilities = torch.tensor([[0.8, 0.2], [0.3, 0.7], [0.92, 0.08], [0.04, 0.96], [0.99, 0.01]])
+    labels = torch.tensor([0, 1, 1, 1, 0])
+    found = evaluation.reliability(probabilities.log(), labels, bins=5)
+    assert found.count == [0, 0, 0, 2, 3] and found.accuracy[:3] == found.confidence[:3] == [None] * 3
+    assert found.confidence[3:] == pytest.approx([0.75, (0.92 + 0.96 + 0.99) / 3])
+    assert found.accuracy[3:] == pytest.approx([1, 2 / 3])
+    random = torch.rand(500, 4, generator=torch.Generator().manual_seed(0)).log_softmax(dim=1) * 3
+    labels, measured = torch.arange(500) % 4, random.log_softmax(dim=1)
+    bins = evaluation.reliability(measured, labels)
+    gaps = [n * abs(a - c) for n, a, c in zip(bins.count, bins.accuracy, bins.confidence, strict=True) if n]
+    assert sum(gaps) / 500 == pytest.approx(evaluation.measures(measured, labels).ece, abs=1e-6)
+
+
 def test_evaluation_puts_the_models_mode_back_and_leaves_statistics_alone(network, batches):
     model = network().train()
     before = model[2].running_mean.clone()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from cases import arguments, specification
 
-from adaptive_smoothing import progress, records, registry, training
+from adaptive_smoothing import evaluation, progress, records, registry, training
 from adaptive_smoothing.checkpoint import Checkpoint
 from adaptive_smoothing.errors import UserError
 
@@ -76,6 +76,33 @@ def test_training_accuracies_are_measured_on_as_many_examples_as_the_setup_says(
     places = [next(row for row in range(177) if torch.equal(images[row], picture)) for picture in pictures]
     assert places == sorted(places) and torch.equal(labels[places], some)
     assert shown(train_evaluation=1000)[0] == 177
+
+
+def test_metrics_tell_memorised_labels_gradient_evaluations_and_reliability(digits, tmp_path):
+    training.train(**arguments(digits, tmp_path, specification("ivon")))
+    frame, _ = records.read_frame(tmp_path / "metrics.parquet")
+    assert frame["gradient_evaluations"].tolist() == [4, 8, 12]  # 177 examples in batches of 50
+    assert frame["test_bin_count"].isna().tolist() == frame["test_bin_count_mc"].isna().tolist() == [True, True, False]
+    last = frame.iloc[-1]
+    for of in ("", "_mc"):
+        count, accuracy = last[f"test_bin_count{of}"], last[f"test_bin_accuracy{of}"]
+        assert count.sum() == 1600
+        assert (count * accuracy)[count > 0].sum() / 1600 == pytest.approx(last[f"test_accuracy{of}"])
+
+
+def test_memorised_is_the_share_of_wrong_labels_that_are_predicted(digits, monkeypatch):
+    trainer = training.Trainer(specification("ls"), str(digits / "digits"), str(digits / "labels.parquet"))
+    wrong = trainer.shown_noisy != trainer.shown_clean
+    predicted = trainer.shown_clean.clone()
+    learned = wrong.nonzero().flatten()[::3]
+    predicted[learned] = trainer.shown_noisy[learned]
+    outputs = torch.nn.functional.one_hot(predicted, 10).float().log_softmax(dim=1)
+    real = evaluation.log_probabilities
+    mine = lambda model, of: outputs if of == trainer.shown.in_order else real(model, of)  # noqa: E731
+    monkeypatch.setattr(evaluation, "log_probabilities", mine)
+    assert trainer._evaluate(last=False)["train_memorised"] == pytest.approx(len(learned) / wrong.sum().item())
+    trainer.shown_noisy = trainer.shown_clean
+    assert trainer._evaluate(last=False)["train_memorised"] is None
 
 
 def test_labels_of_other_data_are_refused(digits, tmp_path):

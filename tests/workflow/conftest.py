@@ -59,6 +59,11 @@ class Project:
         path.write_text(json.dumps(scale))
 
 
+def every_figure(scale: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the figures and extras of a scale's content."""
+    return [*scale["figures"].values(), *scale["extras"].values()]
+
+
 def tiny_scale() -> dict[str, Any]:
     """Return the small scale with two epochs, one seed, one noise a figure and the ends of each grid."""
     scale: dict[str, Any] = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
@@ -69,7 +74,7 @@ def tiny_scale() -> dict[str, Any]:
     for setup in scale["setups"].values():
         setup["epochs"] = 2
         setup["evaluate_every"] = 1
-    for figure in scale["figures"].values():
+    for figure in every_figure(scale):
         if "label_noise_samples" in figure:
             figure["label_noise_samples"] = 2
         for grid in figure.get("runs", []):

@@ -68,7 +68,7 @@ def rename_rho(project) -> None:
     project.edit(SAM, "hyperparameters.rho", "hyperparameters.radius")
 
     def change(scale):
-        for figure in scale["figures"].values():
+        for figure in [*scale["figures"].values(), *scale["extras"].values()]:
             for grid in figure.get("runs", []):
                 if "sam" in grid["methods"]:
                     grid["methods"]["sam"] = {"radius": grid["methods"]["sam"]["rho"]}
@@ -193,7 +193,7 @@ def test_a_rename_takes_posterior_and_label_noise_along(edited):
     (edited.folder / path).write_text(text.replace("    alpha:", "    smoothing:").replace(".alpha", ".smoothing"))
 
     def change(scale):
-        for figure in scale["figures"].values():
+        for figure in [*scale["figures"].values(), *scale["extras"].values()]:
             for grid in figure.get("runs", []):
                 if "ls" in grid["methods"]:
                     grid["methods"]["ls"] = {"smoothing": grid["methods"]["ls"]["alpha"]}

@@ -41,6 +41,11 @@ def test_the_claims_of_a_scale_that_nobody_defines(project):
     assert project.would_run("claims", "--config", "scale=tiny")["judge_claims"] == 1
 
 
+def test_the_extras_of_a_scale_that_has_none(project):
+    done = project.snakemake("--dry-run", "extras", "--config", "scale=tuning")
+    assert sentence(done).startswith("error: config/tuning.yaml: has no extras")
+
+
 def test_a_broken_scale_stops_its_own_figures_and_no_others(project):
     bad = project.folder / "config/bad.yaml"
     try:

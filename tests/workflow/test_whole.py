@@ -45,6 +45,18 @@ def test_the_papers_claims_are_judged_at_every_scale(finished):
     assert "Nothing to be done" in finished.made("claims", "--cores", "1", "--config", "scale=tiny")
 
 
+def test_extras_come_from_the_same_runs(edited):
+    only = ("--config", "scale=tiny")
+    assert edited.would_run("extras", *only) == {"collect": 4, "draw": 4, "extras": 1}
+    edited.made("extras", "--cores", "2", *only)
+    for name in ("extra_calibration", "extra_cost", "extra_memorisation", "extra_moons"):
+        assert (edited.folder / f"paper_figures/tiny/{name}.pdf").read_bytes().startswith(b"%PDF")
+    frame, _ = records.read_frame(edited.folder / "results/tiny/figures/extra_cost.parquet")
+    assert frame["train_memorised"].between(0, 1).all()
+    assert sum(frame["test_bin_count"].dropna().iloc[-1]) == 997
+    assert "Nothing to be done" in edited.made("tiny", "--cores", "1")
+
+
 def test_every_run_records_what_made_it(finished):
     path = next((finished.folder / "results/tiny/runs").rglob("metrics.parquet"))
     frame, metadata = records.read_frame(path)

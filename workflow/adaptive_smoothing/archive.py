@@ -118,7 +118,8 @@ def export(scale: str, file: str) -> str:
     """Write the archive of a scale that was made; return a sentence on what it holds."""
     planned = plan.load(scale)
     tables = {figure: paths.TABLE.format(scale=scale, figure=figure) for figure in planned.figures}
-    metrics = {run: paths.METRICS.format(scale=scale, run=run) for run in planned.runs}
+    runs = dict.fromkeys(run.name for figure in planned.figures.values() for run in figure.runs)
+    metrics = {run: paths.METRICS.format(scale=scale, run=run) for run in runs}
     wanted = [*tables.values(), *metrics.values()]
     if missing := [path for path in wanted if not Path(path).is_file()]:
         raise UserError(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from adaptive_smoothing import datasets, logistic, mixtures, neighbours, records
+from adaptive_smoothing import datasets, logistic, mixtures, moons, neighbours, records
 from adaptive_smoothing.errors import UserError, unknown
 
 Description = dict[str, Any]
@@ -75,6 +75,12 @@ def quadrature_table(inputs: Inputs) -> Made:
         for variance in options["variances"]
     ]
     return _table(pd.concat(parts), records.QUADRATURE), {}
+
+
+def moon_table(inputs: Inputs) -> Made:
+    """Return the examples of two moons and the plane around them under logistic regression (see moons.py)."""
+    frame = moons.table(inputs.description["options"], f"figure {inputs.description['figure']}")
+    return _table(frame, records.MOONS), {}
 
 
 def example_table(inputs: Inputs) -> Made:
@@ -156,4 +162,5 @@ TABLES: dict[str, Callable[[Inputs], Made]] = {
     "examples": example_table,
     "soft_labels": soft_label_table,
     "metrics": metrics_table,
+    "moons": moon_table,
 }

@@ -17,6 +17,7 @@ from adaptive_smoothing.errors import UserError, unknown
 from adaptive_smoothing.noise import matrix as noise_matrix
 from adaptive_smoothing.options import PositiveInt, Strict
 
+EXTRA = "extra_"  # what names of extras, and of no other figures, begin with
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$", description="letters, digits, '_' and '.' only")]
 Value = bool | int | float | str
 Grid = dict[str, tuple[Value, ...]]
@@ -129,6 +130,9 @@ class Scale(Strict):
     noises: dict[Name, NoiseEntry]
     setups: dict[Name, Setup]
     figures: dict[Name, Figure]
+    extras: dict[Name, Figure] = Field(
+        default={}, description="figures that the paper does not have, from runs that it does; no part of the scale"
+    )
 
 
 class Settings(Strict):
@@ -140,7 +144,7 @@ class Settings(Strict):
     device: Device | None = Field(default=None, description="overrides the scale's choice of device")
     assign_gpus: bool = Field(default=False, description="each local training takes free GPUs for itself")
     warm: bool = Field(default=True, description="whether one warm process serves all local jobs")
-    scale: Name = Field(default="paper", description="whose claims the target `claims` judges")
+    scale: Name = Field(default="paper", description="whose claims and extras the targets of these names make")
 
 
 def load_settings(values: dict[str, Any]) -> Settings:
@@ -268,8 +272,10 @@ def _check_references(scale: Scale, where: str) -> None:
         options_of("noise", noise.kind, noise.model_extra or {}, f"{where}, noises.{name}")
     for name, setup in scale.setups.items():
         _check_setup(scale, setup, f"{where}, setups.{name}")
-    for name, figure in scale.figures.items():
-        _check_figure(scale, name, figure, f"{where}, figures.{name}")
+    for key, figures in (("figures", scale.figures), ("extras", scale.extras)):
+        for name, figure in figures.items():
+            _check_figures_name(key, name, where)
+            _check_figure(scale, name, figure, f"{where}, {key}.{name}")
 
 
 def _check_setup(scale: Scale, setup: Setup, where: str) -> None:
@@ -284,6 +290,18 @@ def _check_setup(scale: Scale, setup: Setup, where: str) -> None:
         for method in overrides:
             if method not in setup.methods:
                 raise unknown("method", method, setup.methods, f"{where}, by_noise.{noise}")
+
+
+def _check_figures_name(key: str, name: str, where: str) -> None:
+    """Check a figure against the registered ones that may stand under its key, `figures` or `extras`."""
+    legal = [known for known in registry.names("figure") if known.startswith(EXTRA) == (key == "extras")]
+    if name not in legal and name in registry.names("figure"):
+        other = "figures" if key == "extras" else "extras"
+        raise UserError(
+            f"{where}, {key}: '{name}' belongs under '{other}': extras, and they alone, begin with '{EXTRA}'"
+        )
+    if name not in legal:
+        raise unknown("figure" if key == "figures" else "extra", name, legal, f"{where}, {key}.{name}")
 
 
 def _check_figure(scale: Scale, name: str, figure: Figure, where: str) -> None:

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_smoothing import dry_run, paths, plan, sizes
-from adaptive_smoothing.forecast import Cost, Costs, simple
 from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.forecast import Cost, Costs, simple
 from adaptive_smoothing.past_runs import CPU
 from adaptive_smoothing.plan import FigurePlan, Run
 

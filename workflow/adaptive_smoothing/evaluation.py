@@ -20,6 +20,15 @@ class Measures:
     ece: float
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """Bins of equal width over the confidence: examples in each, their mean confidence and accuracy (None: empty)."""
+
+    count: list[int]
+    confidence: list[float | None]
+    accuracy: list[float | None]
+
+
 @torch.no_grad()
 def log_probabilities(model: nn.Module, batches: Batches) -> Tensor:
     """Return the log-softmax outputs, N × K, in evaluation mode; the model's mode is put back."""
@@ -61,6 +70,20 @@ def accuracy(log_probabilities: Tensor, labels: Tensor) -> float:
 
 def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = ECE_BINS) -> float:
     """Return Σ_b |B_b| / N · |accuracy(B_b) - confidence(B_b)| over bins of equal width (Guo et al. 2017)."""
-    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    gaps = torch.zeros(bins, device=confidence.device).index_add_(0, place, correct - confidence)
+    gaps = _sums_by_bin(confidence, correct - confidence, bins)
     return (gaps.abs().sum() / len(confidence)).item()
+
+
+def reliability(log_probabilities: Tensor, labels: Tensor, bins: int = ECE_BINS) -> Reliability:
+    """Return the reliability diagram of N × K log-probabilities against N labels, over the bins of the ECE."""
+    confidence, predicted = log_probabilities.exp().max(dim=1)
+    correct = (predicted == labels).to(confidence.dtype)
+    counts, *sums = (_sums_by_bin(confidence, v, bins) for v in (torch.ones_like(correct), confidence, correct))
+    count = [int(number) for number in counts.tolist()]
+    means = ([s / n if n else None for s, n in zip(total.tolist(), count, strict=True)] for total in sums)
+    return Reliability(count, *means)
+
+
+def _sums_by_bin(confidence: Tensor, values: Tensor, bins: int) -> Tensor:
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    return torch.zeros(bins, device=confidence.device).index_add_(0, place, values)

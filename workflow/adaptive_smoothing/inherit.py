@@ -64,7 +64,7 @@ def _cut(content: Content, cut: Cut) -> Content:
         "seeds": content["seeds"][: cut.seeds],
         "posterior_samples": _at_most(content["posterior_samples"], cut.posterior_samples),
         "setups": {name: _shorter(setup, cut.epochs) for name, setup in content["setups"].items()},
-        "figures": {name: _smaller(figure, cut) for name, figure in content["figures"].items()},
+        **{key: {name: _smaller(one, cut) for name, one in content[key].items()} for key in ("figures", "extras")},
     }
 
 

@@ -111,13 +111,15 @@ class Plan:
 
     @cached_property
     def figures(self) -> dict[str, FigurePlan]:
-        """The scale's figures by name."""
-        wanted = {name: list(self._runs_of(name)) for name in self.scale.figures}
+        """The scale's own figures by name: those that the target of its name makes."""
+        return {name: self.all_figures[name] for name in self.scale.figures}
+
+    @cached_property
+    def all_figures(self) -> dict[str, FigurePlan]:
+        """The scale's own figures and its extras by name."""
+        wanted = {name: list(self._runs_of(name)) for name in self._entries}
         measured = {
-            run.identity
-            for name, runs in wanted.items()
-            if self.scale.figures[name].label_noise_samples
-            for run in runs
+            run.identity for name, runs in wanted.items() if self._entries[name].label_noise_samples for run in runs
         }
         named = _named(
             [_keeping(run) if run.identity in measured else run for runs in wanted.values() for run in runs],
@@ -128,7 +130,7 @@ class Plan:
             name: FigurePlan(
                 name=name,
                 runs=tuple(dict.fromkeys(by_identity[run.identity] for run in runs)),
-                label_noise_samples=self.scale.figures[name].label_noise_samples,
+                label_noise_samples=self._entries[name].label_noise_samples,
                 description=self._description(name),
             )
             for name, runs in wanted.items()
@@ -137,13 +139,13 @@ class Plan:
     @cached_property
     def runs(self) -> dict[str, Run]:
         """All runs by name; a run that several figures share is here once."""
-        return {run.name: run for figure in self.figures.values() for run in figure.runs}
+        return {run.name: run for figure in self.all_figures.values() for run in figure.runs}
 
     def figure(self, name: str) -> FigurePlan:
-        """Return a figure's plan; raise UserError if the scale does not define it."""
-        if name not in self.figures:
-            raise unknown("figure", name, self.figures, str(self.file))
-        return self.figures[name]
+        """Return the plan of a figure or extra; raise UserError if the scale does not define it."""
+        if name not in self.all_figures:
+            raise unknown("figure", name, self.all_figures, str(self.file))
+        return self.all_figures[name]
 
     def run(self, name: str) -> Run:
         """Return a run; raise UserError if no figure of the scale asks for it."""
@@ -176,6 +178,12 @@ class Plan:
         """Return the documents on this scale's deviations and assumptions that are here, with the sha256 of each."""
         found = [Path(pattern.format(scale=self.name)) for pattern in paths.DOCUMENTS]
         return {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in found if path.is_file()}
+
+    def extra_files(self) -> list[str]:
+        """Return PDF and PNG of every extra; raise UserError if the scale has none."""
+        if not self.scale.extras:
+            raise UserError(f"{self.file}: has no extras; they stand under the key 'extras'")
+        return [file for name in self.scale.extras for file in paths.figure_files(self.name, name)]
 
     def sources(self) -> dict[str, dict[str, Any]]:
         """Return name, options and data seed of each prepared dataset, by its folder."""
@@ -214,7 +222,7 @@ class Plan:
 
     def _description(self, name: str) -> dict[str, Any]:
         """What a figure's table says of itself, so that drawing needs the table alone."""
-        figure = self.scale.figures[name]
+        figure = self._entries[name]
         options = options_of("figure", name, figure.options, str(self.file))
         grids: dict[str, list[str]] = {}
         for grid in figure.runs:
@@ -247,13 +255,19 @@ class Plan:
         shared = list(short.values())
         return {name: f"{text}-{name}" if shared.count(text) > 1 else text for name, text in short.items()}
 
+    @property
+    def _entries(self) -> dict[str, Figure]:
+        """What the scale's YAML says of each figure and extra; no name is both (config.py checks it)."""
+        return {**self.scale.figures, **self.scale.extras}
+
     def _runs_of(self, figure: str) -> Iterator[Run]:
-        for grid in self.scale.figures[figure].runs:
+        key = "extras" if figure in self.scale.extras else "figures"
+        for grid in self._entries[figure].runs:
             seeds = self.scale.seeds if grid.seeds is None else grid.seeds
             for noise, (method, axes) in itertools.product(grid.noises, grid.methods.items()):
                 for point in itertools.product(*axes.values()):
                     values = dict(zip(axes, point, strict=True))
-                    run = self._run(grid, noise, method, values, f"{self.file}, figures.{figure}")
+                    run = self._run(grid, noise, method, values, f"{self.file}, {key}.{figure}")
                     yield from (replace(run, specification={**run.specification, "seed": seed}) for seed in seeds)
 
     def _run(self, grid: RunGrid, noise: str, method: str, values: dict[str, Value], where: str) -> Run:

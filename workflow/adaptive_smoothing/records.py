@@ -33,6 +33,7 @@ RUN_COLUMNS = {
     "noise_seed": pa.int64(),
     "seed": pa.int64(),
 }
+BIN_COLUMNS = {"count": pa.int64(), "confidence": pa.float64(), "accuracy": pa.float64()}
 EPOCH_COLUMNS = {
     "epoch": pa.int64(),
     "diverged": pa.bool_(),
@@ -47,6 +48,10 @@ EPOCH_COLUMNS = {
     "test_nll_mc": pa.float64(),
     "test_ece_mc": pa.float64(),
     "posterior_std": pa.float64(),
+    "train_memorised": pa.float64(),  # share of the wrong training labels that the network predicts
+    "gradient_evaluations": pa.int64(),  # forward and backward passes of a batch, from the run's start
+    # Reliability of the last epoch on the test set: the bins of test_ece; means of empty bins are null.
+    **{f"test_bin_{name}{of}": pa.list_(kind) for of in ("", "_mc") for name, kind in BIN_COLUMNS.items()},
 }
 COST_COLUMNS = {
     "seconds": pa.float64(),
@@ -71,7 +76,7 @@ LABEL_NOISE = pa.schema(
         ("soft_label", pa.list_(pa.float32())),
     ]
 )
-# The tables behind Fig. 2, 3 and 4; those of the other figures are metrics below each other.
+# The tables behind Fig. 2, 3, 4 and extra_moons; those of the other figures are metrics below each other.
 QUADRATURE = pa.schema([("variance", pa.float64()), ("mean", pa.float64()), ("noise", pa.float64())])
 EXAMPLES = pa.schema(
     [
@@ -82,6 +87,18 @@ EXAMPLES = pa.schema(
         ("magnitude_linearised", pa.float64()),
         ("neighbours_disagree", pa.float64()),  # share of the nearest images that bear another label
         ("pixels", pa.list_(pa.uint8())),
+    ]
+)
+MOONS = pa.schema(
+    [
+        ("method", pa.string()),
+        ("kind", pa.string()),
+        ("x", pa.float64()),
+        ("y", pa.float64()),
+        ("label", pa.int64()),
+        ("mean", pa.float64()),
+        ("variance", pa.float64()),
+        ("noise", pa.float64()),
     ]
 )
 SOFT_LABELS = pa.schema(

@@ -229,6 +229,7 @@ class Trainer:
                 heartbeat.evaluate(self.epoch, images_per_second)
                 row |= self._evaluate(last=self.epoch == total)
             if row is not None:
+                row["gradient_evaluations"] = self.epoch * self.steps_per_epoch * self.method.gradients_per_step
                 self.rows.append(row)
             print(clock.line(self.epoch, loss, self.rate, images_per_second, row or {}), flush=True)
             heartbeat.epoch_end(self.epoch, images_per_second)
@@ -296,14 +297,19 @@ class Trainer:
             train = evaluation.log_probabilities(self.model, self.shown.in_order)
             clean = self.shown_clean
             known = clean != datasets.UNKNOWN
-            test = evaluation.measures(evaluation.log_probabilities(self.model, self.test.in_order), self.test_labels)
+            wrong = known & (self.shown_noisy != clean)
+            predicted = evaluation.log_probabilities(self.model, self.test.in_order)
+            test = evaluation.measures(predicted, self.test_labels)
             row: Row = {
                 "train_accuracy_noisy": evaluation.accuracy(train, self.shown_noisy),
                 "train_accuracy_clean": evaluation.accuracy(train[known], clean[known]) if known.any() else None,
+                "train_memorised": evaluation.accuracy(train[wrong], self.shown_noisy[wrong]) if wrong.any() else None,
                 "test_accuracy": test.accuracy,
                 "test_nll": test.nll,
                 "test_ece": test.ece,
             }
+            if last:
+                row |= _reliability(predicted, self.test_labels)
             if len(self.validation):
                 validation = evaluation.log_probabilities(self.model, self.validation.in_order)
                 row["validation_accuracy"] = evaluation.accuracy(validation, self.validation_labels)
@@ -319,6 +325,7 @@ class Trainer:
         mixed = evaluation.posterior_averaged(self.model, self.method.sampled_weights, self.test.in_order, samples)
         averaged = evaluation.measures(mixed, self.test_labels)
         return {
+            **_reliability((total / samples).log(), self.test_labels, "_mc"),
             "test_accuracy_mc": averaged.accuracy,
             "test_nll_mc": averaged.nll,
             "test_ece_mc": averaged.ece,
@@ -340,6 +347,11 @@ class Trainer:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**20
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _reliability(log_probabilities: Tensor, labels: Tensor, of: str = "") -> Row:
+    bins = evaluation.reliability(log_probabilities, labels)
+    return {f"test_bin_{name}{of}": getattr(bins, name) for name in records.BIN_COLUMNS}
 
 
 def _on_cpu(tensors: dict[str, Tensor] | None) -> dict[str, Tensor] | None:

@@ -31,6 +31,7 @@ class Method(ABC):
     """One way of training `model`; owns the loss, the optimizer step and its own state."""
 
     optimizer: torch.optim.Optimizer
+    gradients_per_step: int = 1  # forward and backward passes of a batch in one `step`
 
     def __init__(self, model: nn.Module, hyperparameters: BaseHyperparameters, context: Context) -> None:
         """Keep the model; subclasses make their optimizer from `hyperparameters`."""

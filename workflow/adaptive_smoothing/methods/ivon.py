@@ -48,7 +48,7 @@ class Training(Method):
 
     def __init__(self, model: nn.Module, hyperparameters: Hyperparameters, context: Context) -> None:
         super().__init__(model, hyperparameters, context)
-        self.mc_samples = hyperparameters.mc_samples
+        self.mc_samples = self.gradients_per_step = hyperparameters.mc_samples
         self.reestimates = hyperparameters.batch_norm == "mean"
         self.optimizer = _implementation(hyperparameters.implementation)(
             model.parameters(),

@@ -27,6 +27,8 @@ class Hyperparameters(SGDHyperparameters):
 class Training(Method):
     """SGD with the gradient taken at the worst point of a ball of radius ρ (to first order)."""
 
+    gradients_per_step = 2
+
     def __init__(self, model: nn.Module, hyperparameters: Hyperparameters, context: Context) -> None:
         super().__init__(model, hyperparameters, context)
         self.rho = hyperparameters.rho
