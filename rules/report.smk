@@ -56,11 +56,16 @@ rule claims:
 
 rule index:
     input:
-        tables=all_tables,
+        tables=planned(
+            lambda wildcards: [
+                paths.TABLE.format(scale=wildcards.scale, figure=figure)
+                for figure in plan.load(wildcards.scale).all_figures
+            ]
+        ),
         drawn=planned(
             lambda wildcards: [
                 file
-                for figure in plan.load(wildcards.scale).scale.figures
+                for figure in plan.load(wildcards.scale).all_figures
                 for file in paths.figure_files(wildcards.scale, figure)
             ]
         ),

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from adaptive_smoothing import registry
 from adaptive_smoothing.methods import Context
+from adaptive_smoothing.progress import Heartbeat
 from adaptive_smoothing.training import Trainer
 
 REFUSED = {
@@ -127,9 +128,10 @@ class Checkpoint:
 
 
 @pytest.mark.parametrize("method", registry.names("method"))
-def test_the_loop_waits_once_an_epoch_and_not_between_steps(digits, method):
+def test_the_loop_waits_once_an_epoch_and_not_between_steps(digits, method, tmp_path):
     spec = specification(method)
     trainer = Trainer(spec, str(digits / "digits"), str(digits / "labels.parquet"))
     checkpoint = Checkpoint(trainer.steps_per_epoch)
-    trainer._train_epoch(checkpoint)
+    heartbeat = Heartbeat(tmp_path / "progress.json", spec["epochs"])
+    trainer._train_epoch(checkpoint, heartbeat)
     assert checkpoint.done == trainer.steps_per_epoch == 4

@@ -325,7 +325,7 @@ class Trainer:
         mixed = evaluation.posterior_averaged(self.model, self.method.sampled_weights, self.test.in_order, samples)
         averaged = evaluation.measures(mixed, self.test_labels)
         return {
-            **_reliability((total / samples).log(), self.test_labels, "_mc"),
+            **_reliability(mixed, self.test_labels, "_mc"),
             "test_accuracy_mc": averaged.accuracy,
             "test_nll_mc": averaged.nll,
             "test_ece_mc": averaged.ece,

@@ -24,7 +24,7 @@ def so_far(scale: str) -> str:
     """
     planned = plan.load(scale)
     tables, missing = [], {}
-    for figure in planned.scale.figures:
+    for figure in planned.all_figures:
         table = paths.TABLE.format(scale=scale, figure=figure)
         if why := _missing(planned, figure, table):
             missing[figure] = why
@@ -34,7 +34,8 @@ def so_far(scale: str) -> str:
         raise UserError(f"scale '{scale}': there is no table of any figure yet; make them with 'snakemake {scale}'")
     to = {name: _moved(getattr(paths, name).format(scale=scale)) for name in ("CLAIMS", "CLAIMS_TABLE")}
     label = planned.scale.label
-    claims.judge(scale, label, tables, to["CLAIMS"], to["CLAIMS_TABLE"], plan.claims_code())
+    own = [path for path in tables if Path(path).stem in planned.figures]
+    claims.judge(scale, label, own, to["CLAIMS"], to["CLAIMS_TABLE"], plan.claims_code())
     outputs = {"index": _moved(paths.INDEX.format(scale=scale)), "page": _moved(paths.INDEX_PAGE.format(scale=scale))}
     report.write(
         scale,
@@ -50,7 +51,7 @@ def so_far(scale: str) -> str:
         missing=missing,
     )
     lacking = f"; not there: {', '.join(missing)}" if missing else ""
-    return f"{outputs['page']}: {len(tables)} of {len(planned.scale.figures)} figures{lacking}"
+    return f"{outputs['page']}: {len(tables)} of {len(planned.all_figures)} figures{lacking}"
 
 
 def _missing(planned: plan.Plan, figure: str, table: str) -> str:
@@ -62,7 +63,7 @@ def _missing(planned: plan.Plan, figure: str, table: str) -> str:
             return f"its table cannot be read ({error})."
     else:
         return ""
-    runs = planned.figures[figure].runs
+    runs = planned.all_figures[figure].runs
     absent = [run.name for run in runs if not Path(paths.METRICS.format(scale=planned.name, run=run.name)).exists()]
     if not absent:
         return "all its runs are there, but its table is not made yet."
