@@ -2,10 +2,12 @@
 
 import signal
 import threading
+import time
 
 import pytest
 
-from snakemake_executor_plugin_submitit.interrupts import held_back
+from snakemake_executor_plugin_submitit import interrupts
+from snakemake_executor_plugin_submitit.interrupts import Insistence, held_back
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +50,24 @@ def test_other_threads_are_left_alone():
     thread.start()
     thread.join()
     assert seen == [signal.default_int_handler]
+
+
+def test_a_lost_interrupt_is_repeated_once(monkeypatch):
+    monkeypatch.setattr(interrupts, "LOST_S", 0.1)
+    insistence = Insistence()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    insistence.repeat_if_lost()  # too early
+    time.sleep(0.2)
+    watcher = threading.Thread(target=insistence.repeat_if_lost)
+    with pytest.raises(KeyboardInterrupt):
+        watcher.start()
+        threading.Event().wait(10)  # as Snakemake waits
+    watcher.join()
+    insistence.repeat_if_lost()
+
+
+def test_a_handler_of_somebody_elses_is_left_alone():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Insistence()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

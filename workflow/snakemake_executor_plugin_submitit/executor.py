@@ -59,6 +59,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         self.gpus = Gpus()
         self.sbatch_trouble = False
         self.cancelling = False
+        self.insistence = interrupts.Insistence()
         self.cluster = self._open_cluster()
         self.watch = Watch(self.cluster, self.settings, self._say)
         self.base = folders.private(Path(self.settings.folder).expanduser().absolute())
@@ -276,6 +277,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Report what has ended, and yield what has not."""
         infos = [info for info in active_jobs if info.aux]
+        if not self.cancelling:
+            self.insistence.repeat_if_lost()
         try:
             await asyncio.to_thread(self._send_unsent)
             tasks = [task for info in infos if (task := info.aux["task"]).submission is not None]

@@ -1,9 +1,13 @@
-"""Ctrl-C at a moment at which it would lose something."""
+"""Ctrl-C at a moment at which something would be lost, or the interrupt itself."""
 
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from types import FrameType
+
+LOST_S = 5.0  # after an interrupt, without anything being cancelled
 
 
 @contextlib.contextmanager
@@ -20,3 +24,26 @@ def held_back() -> Iterator[None]:
         signal.signal(signal.SIGINT, before or signal.default_int_handler)
         if came and before is not signal.SIG_IGN:
             signal.raise_signal(signal.SIGINT)
+
+
+class Insistence:
+    """Repeats an interrupt that nobody acted on: Snakemake's log handler drops one that comes while it writes."""
+
+    def __init__(self) -> None:
+        """Note interrupts from now on, where Python's own handler would raise them."""
+        self._came: float | None = None
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._came = time.monotonic()
+        raise KeyboardInterrupt
+
+    def repeat_if_lost(self) -> None:
+        """Interrupt the main thread again, which may be waiting for news; to be called by another one."""
+        if self._came is not None and time.monotonic() - self._came > LOST_S:
+            self._came = None
+            main = threading.main_thread().ident
+            if main is not None:
+                signal.pthread_kill(main, signal.SIGINT)
