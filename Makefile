@@ -48,7 +48,7 @@ why: $(INSTALLED) ## Show what would run, and why, and run nothing: SCALE (paper
 	@$(BIN)/python -m adaptive_smoothing.why $(SCALE) $(FIG)
 
 .PHONY: estimate
-estimate: $(INSTALLED) ## What figures will cost: runs, hours, disk, and how that is known: SCALE (paper), FIG (all of its figures)
+estimate: $(INSTALLED) ## What figures will cost in time and on disk, and how that is known: SCALE (paper), FIG (all of its figures)
 	@$(BIN)/python -m adaptive_smoothing.estimate $(SCALE) $(FIG)
 
 .PHONY: status

@@ -91,7 +91,7 @@ def _clothing1m(options: Options) -> Expected:
     return 1_000_000, 10_526, (3, options["crop"], options["crop"])  # its authors' numbers
 
 
-# What datasets/ makes of each published dataset (tests/unit/test_estimate.py makes those that need no download).
+# What datasets/ makes of each published dataset (tests/unit/test_costs.py makes those that need no download).
 EXPECTED: dict[str, Callable[[Options], Expected]] = {
     "mnist": _subset(60_000, 10_000, 1, 28),
     "fashion_mnist": _subset(60_000, 10_000, 1, 28),
