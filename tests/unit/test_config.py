@@ -125,7 +125,7 @@ def test_a_missing_scale_names_the_others(tmp_path):
 
 def test_a_figure_that_the_scale_lacks_is_named(tmp_path):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(changed("figures/fig9", None)))
-    with pytest.raises(UserError, match=r"unknown figure 'fig9'.*legal: fig10, fig2"):
+    with pytest.raises(UserError, match=r"unknown figure 'fig9'.*legal: extra_calibration, .*fig10, fig2"):
         plan.Plan("mine", tmp_path).figure("fig9")
 
 

@@ -70,7 +70,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     looks, tasks = _extras.looks(data["series"]), list(data["task"].unique())
     area = "area of a marker: share of the test examples in its bin of confidence, seeds pooled"
     figure, body = framed(description, 1.5 + 2.0 * len(tasks), [epoch_text(data), *_extras.footer(data), area])
-    panels = body.subplots(len(tasks), 3, sharex="col", squeeze=False, width_ratios=[1.5, 1, 1])
+    panels = body.subplots(len(tasks), 3, squeeze=False, width_ratios=[1.5, 1, 1])
     for task, (left, *others) in zip(tasks, panels, strict=True):
         rows = data[data["task"] == task].set_index("series", drop=False)
         _reliability(left, rows, looks)
@@ -105,7 +105,6 @@ def _points(axes: Axes, rows: pd.DataFrame, looks: dict[str, Look], measure: str
             curve(axes, [place], one, look, measure, line=False)
         texts.append(" ".join(one["chosen"]))
     axes.set_xticks(range(len(looks)), texts, rotation=30, ha="right", fontsize=7)
-    axes.tick_params(labelbottom=True)
     axes.set_xlim(-0.6, len(looks) - 0.4)
     axes.set_ylim(bottom=0)
     axes.grid(axis="x", visible=False)

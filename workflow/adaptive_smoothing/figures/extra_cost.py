@@ -38,7 +38,7 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     points = points.merge(_of_grids(frame, description), on=["task", "series"], how="left")
     points.loc[points["chosen"] == "", [f"grid_{cost}" for cost in COSTS]] = float("nan")
     used = frame[["device", "threads"]].drop_duplicates().sort_values(["device", "threads"])
-    device = ", ".join(f"{name} ({count} CPU threads)" for name, count in used.itertuples(index=False))
+    device = "; ".join(f"{name}, CPU threads: {count}" for name, count in used.itertuples(index=False))
     return points.assign(device=device, missing=_extras.missing(frame, description))
 
 
@@ -56,7 +56,8 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw a row of panels a task: accuracy over gradient evaluations (left) and over seconds (right)."""
     looks, tasks = _extras.looks(data["series"]), list(data["task"].unique())
     hollow = f"hollow: {SEARCH}, one seed" if data["grid_seconds"].notna().any() else ""
-    seconds = f"seconds: wall time of a training with data loading and evaluations, on {data['device'].iloc[0]}"
+    seconds = "seconds: wall time of a training, data loading and evaluations included, whatever else ran beside it"
+    seconds += f" ({data['device'].iloc[0]})"
     figure, body = framed(description, 1.5 + 1.7 * len(tasks), [*_extras.footer(data), hollow, seconds])
     panels = body.subplots(len(tasks), 2, sharex="col", sharey="row", squeeze=False)
     for task, row in zip(tasks, panels, strict=True):
@@ -68,7 +69,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
                 _series(row, rows, look)
     for axes, name in zip(panels[-1], COSTS.values(), strict=True):
         axes.set_xlabel(name)
-        axes.set_xlim(left=0)
+    panels[-1][1].set_xlim(left=0)
     if data["gradient_evaluations"].gt(0).any():  # a logarithmic axis needs something to scale by
         _decades(panels[-1][0])
     sns.despine(figure)
