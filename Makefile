@@ -69,7 +69,9 @@ figures-from: $(INSTALLED) ## Redraw all figures of an archive, without training
 
 .PHONY: report
 report: $(INSTALLED) ## One HTML file to read a finished scale in, and to pass on: SCALE
-	$(BIN)/snakemake $(SCALE) --report results/$(SCALE)/report.html
+	$(BIN)/snakemake $(SCALE) --report results/$(SCALE)/report.html || { \
+	    echo "error: something of scale '$(SCALE)' is not made yet: 'snakemake $(SCALE)' makes it," \
+	        "'make report-so-far SCALE=$(SCALE)' reports what is there" >&2; exit 1; }
 
 .PHONY: report-so-far
 report-so-far: $(INSTALLED) ## The same of a scale that is not finished, or where a run failed, from what is there: SCALE

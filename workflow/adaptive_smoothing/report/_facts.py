@@ -14,6 +14,7 @@ import pandas as pd
 from adaptive_smoothing import costs, paths, records
 from adaptive_smoothing.claims._runs import final
 
+ROWS_OF_EACH_RUN = ("metrics", "examples", "soft_labels")  # the kinds of tables that show every run they are made from
 SHOWN = 3  # names that a sentence spells out before it counts
 
 
@@ -64,7 +65,7 @@ class Figure:
     @cached_property
     def absent(self) -> list[str]:
         """Runs that the table was made from but has no row of."""
-        if "run" not in self.frame.columns:
+        if self.description["table"] not in ROWS_OF_EACH_RUN:
             return []
         present = set(self.frame["run"])
         return [run for run in self.records if run not in present]
@@ -101,7 +102,9 @@ class Figure:
         each = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         point = plural(len(self._points), "point")
         each_of = f"n = {each} {'seed' if each == '1' else 'seeds'} at each of {point}"
-        return f"{plural(len(self.records), 'run')}: {each_of} (seeds {', '.join(map(str, self.seeds)) or 'none'})."
+        seeds = "seed" if len(self.seeds) == 1 else "seeds"
+        named = f"{seeds} {', '.join(map(str, self.seeds)) or 'none'}"
+        return f"{plural(len(self.records), 'run')}: {each_of} ({named})."
 
     def cautions(self) -> Iterator[str]:
         """Yield what a reader must know before believing the figure: mixtures, lost runs, too few seeds."""

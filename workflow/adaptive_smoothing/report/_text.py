@@ -71,7 +71,7 @@ class Report:
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Yield the lines of a Markdown table."""
     for cells in (headings, ["---"] * len(headings), *rows):
-        yield f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
+        yield f"| {' | '.join(cell.replace(chr(10), ' ').replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def overview(report: Report) -> Iterator[str]:
@@ -117,6 +117,7 @@ def _verdicts(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
             for row in rows
         ),
     )
+    yield from ("", "Effects are in points of test accuracy where no other unit stands.")
 
 
 def figure_section(report: Report, figure: Figure) -> Iterator[str]:
