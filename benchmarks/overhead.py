@@ -72,12 +72,10 @@ def main() -> None:
         wall = made(folder, target, asked.cores)
         seconds = [spent(folder, run, asked.scale) for run in runs]
     steps, whole = (sum(column) / asked.cores for column in zip(*seconds, strict=True))
-    print(
-        f"made | trainings | wall time | in epochs / {asked.cores} cores | in trainings / {asked.cores} cores | ratios"
-    )
-    print(
-        f"{target} | {len(runs)} | {wall:.0f} s | {steps:.0f} s | {whole:.0f} s | {wall / steps:.2f}, {wall / whole:.2f}"
-    )
+    columns = ["made", "trainings", "wall time", "in epochs / cores", "in trainings / cores", "ratios"]
+    row = [target, f"{len(runs)}", f"{wall:.0f} s", f"{steps:.0f} s", f"{whole:.0f} s"]
+    print(" | ".join(columns))
+    print(" | ".join([*row, f"{wall / steps:.2f}, {wall / whole:.2f}"]))
 
 
 if __name__ == "__main__":
