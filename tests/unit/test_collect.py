@@ -22,7 +22,8 @@ def metrics(tmp_path):
         [("ls", {"alpha": 0.3}), ("sam", {"rho": 0.1}), ("ivon", {"hessian": "learned", "mc_samples": 1})] * 2
     ):
         described = dict.fromkeys(records.RUN_COLUMNS, "x") | dict.fromkeys(("data_seed", "noise_seed", "seed"), number)
-        fixed = {**dict.fromkeys(records.EPOCH_COLUMNS, 0.1 * number), "diverged": False}
+        fixed = {name: 0.1 * number for name in records.EPOCH_COLUMNS if "_bin_" not in name}
+        fixed |= {"diverged": False, "gradient_evaluations": number}
         fixed |= {**dict.fromkeys(records.COST_COLUMNS, 1), "device": "cpu"}
         rows = [{**fixed, "epoch": epoch} for epoch in (1, 2)]
         specification = {"method": method, "model": {"name": "small_cnn"}, "hyperparameters": settings, "seed": number}

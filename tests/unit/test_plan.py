@@ -76,7 +76,7 @@ def test_a_seed_more_adds_only_its_runs(tmp_path):
     plain = small_with(tmp_path, lambda content: None).runs
     more = small_with(tmp_path, lambda content: content["seeds"].append(3)).runs
     assert set(plain) < set(more)
-    assert all(name.endswith("/seed3") for name in set(more) - set(plain))
+    assert all(name.endswith(("/seed3", "/seed3-posterior")) for name in set(more) - set(plain))
     assert all(more[name].specification == run.specification for name, run in plain.items())
 
 

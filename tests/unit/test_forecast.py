@@ -1,5 +1,6 @@
 """What runs cost: records that may be compared, the calibration's arithmetic, sizes before anything is made."""
 
+import json
 import math
 import subprocess
 import sys
@@ -36,7 +37,8 @@ DIGITS = Size(177, 20, 1600, (1, 8, 8), 10, False, False)
 
 def run_of(spec, **resources):
     asked = {"threads": 1, "gpu": 0, "mem_mb": 1, "runtime": 1, "checkpoint_minutes": 1, **resources}
-    return Run("name", "setup", "noise", spec["method"], "folder", "labels", Resources(**asked), spec)
+    recipe = json.dumps(spec, sort_keys=True)
+    return Run("name", "setup", "noise", spec["method"], "folder", "labels", Resources(**asked), spec, recipe)
 
 
 def past(spec, seconds, device="cpu", threads=1):
