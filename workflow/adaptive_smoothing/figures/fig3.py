@@ -32,7 +32,7 @@ class Options(Strict):
 
 
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
-    """Return a row an example of the first run: index, label, magnitude_exact, magnitude_linearised, pixels, group.
+    """Return a row an example of the first run: run, index, label, magnitude_{exact,linearised}, pixels, group.
 
     `group` is 'most' or 'least' for the examples that are shown (those with pixels), most extreme first in each.
     """
@@ -42,7 +42,7 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     half = (len(shown) + 1) // 2
     group = pd.Series(None, index=frame.index, dtype=object)
     group[shown[:half]], group[shown[half:]] = "most", "least"
-    columns = ["index", "label", "magnitude_exact", "magnitude_linearised", "pixels"]
+    columns = ["run", "index", "label", "magnitude_exact", "magnitude_linearised", "pixels"]
     result = frame[columns].assign(group=group)
     return pd.concat([result[group != "least"], result[group == "least"].iloc[::-1]], ignore_index=True)
 
