@@ -1,9 +1,10 @@
 """Time evaluations under the posterior against the bare passes that they consist of: python benchmarks/evaluation.py.
 
 Posterior-averaged evaluation consists of a forward pass a draw; label noise of a forward pass and a forward-mode
-product (jvp) a draw, and one forward pass at the mean. Bare means: the same passes over images that are normalised already, at weights that are drawn
-already, the outputs thrown away. In turn within one process; the smallest time of each counts. With one thread the
-processor's time is taken, which other programs on the machine lengthen less than the wall's.
+product (jvp) a draw, and one forward pass at the mean. Bare means: the same passes over images that are normalised
+already, at weights that are drawn already, the outputs thrown away. In turn within one process; the smallest time of
+each counts. With one thread the processor's time is taken, which other programs on the machine lengthen less than the
+wall's.
 """
 
 import argparse
