@@ -57,8 +57,12 @@ figures-from: $(INSTALLED) ## Redraw all figures of an archive, without training
 	@$(BIN)/python -m adaptive_smoothing.archive figures-from $(ARCHIVE)
 
 .PHONY: bench
-bench: $(INSTALLED) ## Time planning against a bare Snakefile
+bench: $(INSTALLED) ## Time what docs/benchmarks.md tells, each against what it stands beside
 	$(BIN)/python benchmarks/planning.py
+	$(BIN)/python benchmarks/collecting.py
+	$(BIN)/python benchmarks/overhead.py small --figure fig6
+	$(BIN)/python benchmarks/input.py
+	$(BIN)/python benchmarks/against_reference.py
 
 .PHONY: plan
 plan: $(INSTALLED) ## Show what the whole paper would run, and run nothing
