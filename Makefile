@@ -78,11 +78,15 @@ report-so-far: $(INSTALLED) ## The same of a scale that is not finished, or wher
 	@$(BIN)/python -m adaptive_smoothing.report $(SCALE)
 
 .PHONY: bench
-bench: $(INSTALLED) ## Time planning against a bare Snakefile, optimizer steps and evaluations
+bench: $(INSTALLED) ## Time what docs/benchmarks.md tells, each against what it stands beside
 	$(BIN)/python benchmarks/planning.py
+	$(BIN)/python benchmarks/collecting.py
+	$(BIN)/python benchmarks/overhead.py small --figure fig6
 	$(BIN)/python benchmarks/steps.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/side_by_side.py
+	$(BIN)/python benchmarks/input.py
+	$(BIN)/python benchmarks/against_reference.py
 
 .PHONY: bench-gpu
 bench-gpu: $(INSTALLED) ## On a GPU: images/s, step times and IVON's share in them
