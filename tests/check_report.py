@@ -22,7 +22,7 @@ def main() -> int:
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         for scale in sys.argv[1:]:
-            figures = list(plan.load(scale).scale.figures)
+            figures = list(plan.load(scale).all_figures)
             folder = Path(f"results/{scale}")
             with tempfile.TemporaryDirectory() as temporary:
                 check_pages(opened(started, alone(folder / "report.html", Path(temporary, "report"))), figures)

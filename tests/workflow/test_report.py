@@ -18,9 +18,11 @@ from playwright.sync_api import Browser, sync_playwright
 from adaptive_smoothing import paths, records
 
 pytestmark = pytest.mark.slow
-FIGURES = [f"fig{number}" for number in range(2, 11)]
+EXTRAS = ["extra_calibration", "extra_memorisation", "extra_cost", "extra_moons"]
+FIGURES = [*(f"fig{number}" for number in range(2, 11)), *EXTRAS]
 CATEGORIES = {
     "At a glance",
+    "Beyond the paper",
     "Claims",
     "Cost",
     "Deviations and assumptions",
@@ -70,7 +72,7 @@ def test_pictures_and_files_lie_in_snakemakes_report(report_file, browser):
     viewer = Viewer(report.page)
     viewer.open("Figure files")
     viewer.page.get_by_text("PNG", exact=True).click()
-    for row in range(9):
+    for row in range(len(FIGURES)):
         viewer.show(row)
         assert viewer.page.locator("img[src^='data:image/png']").count() == 1
         assert report.page.evaluate(BROKEN) == 0
@@ -80,15 +82,15 @@ def test_pictures_and_files_lie_in_snakemakes_report(report_file, browser):
         assert content(link.get_attribute("href")).startswith(b"# "), link
     addresses = report.page.evaluate("Object.values(results).map(result => [result.mime_type, result.data_uri])")
     pdfs = [content(address) for kind, address in addresses if kind == "application/pdf"]
-    assert len(pdfs) == 9 and all(pdf.startswith(b"%PDF") for pdf in pdfs)
+    assert len(pdfs) == len(FIGURES) and all(pdf.startswith(b"%PDF") for pdf in pdfs)
     report.check()
 
 
 def test_the_report_on_one_page_opens(finished, browser, tmp_path):
     page = opened(browser, alone(finished.folder / "results/tiny/index.html", tmp_path / "alone"))
     files = check_content(page.page)
-    assert len([file for file in files if file.startswith(b"%PDF")]) == 9
-    assert page.page.locator("main p > img").count() == 9
+    assert len([file for file in files if file.startswith(b"%PDF")]) == len(FIGURES)
+    assert page.page.locator("main p > img").count() == len(FIGURES)
     with page.page.expect_download() as download:
         page.page.locator("a[download='fig7.pdf']").click()
     assert Path(download.value.path()).read_bytes() == (finished.folder / "paper_figures/tiny/fig7.pdf").read_bytes()
@@ -161,7 +163,7 @@ def test_a_failed_run_leaves_a_report_of_the_rest(edited):
     env = {**os.environ, "PYTHONPATH": str(edited.folder / "workflow")}
     done = subprocess.run(command, cwd=edited.folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "8 of 9 figures; not there: fig7" in done.stdout
+    assert "12 of 13 figures; not there: fig7" in done.stdout
     text = (edited.folder / "results/tiny/so_far/index.md").read_text()
     assert "**fig7 is not here:** 1 of" in text and run.parent.name in text
     assert re.search(r"\| C7a \|.*\*\*not tested\*\*", text) and "| C5a |" in text
