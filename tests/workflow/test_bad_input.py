@@ -75,7 +75,7 @@ def test_planning_works_where_torch_pandas_and_pyarrow_cannot_be_imported(projec
 
 def test_the_paper_is_planned_whole_and_figure_by_figure(project):
     everything = project.would_run()
-    assert everything["draw_paper"] == 9
+    assert everything["draw_paper"] == 9 + 4  # extras
     assert everything["train"] + everything["train_keeping_posterior"] == 522
     assert project.would_run("paper_figures/fig7.pdf") == {
         "prepare_dataset": 1,

@@ -47,7 +47,7 @@ class Expected:
         planned = plan.Plan("tiny", project.folder / "config")
         found = self.others(planned)
         tables = set(self.tables or ())
-        for figure in planned.figures.values():
+        for figure in planned.all_figures.values():
             for run in figure.runs:
                 found |= self._of_run(run, figure.label_noise_samples)
             if self.tables is None and any(self.runs(run) for run in figure.runs):
@@ -73,7 +73,7 @@ class Expected:
 
 def report(planned: plan.Plan) -> set[str]:
     """Return the files of a scale's report, which shows all there is."""
-    pages = [f"{page}.html" for page in (*SECTIONS, *planned.figures)]
+    pages = [f"{page}.html" for page in (*SECTIONS, *planned.all_figures)]
     folder = paths.PAGES.format(scale="tiny")
     found = {f"{folder}/{name}" for name in (*pages, paths.PLACED, ".snakemake_timestamp")}
     return found | {pattern.format(scale="tiny") for pattern in (paths.INDEX, paths.INDEX_PAGE)}
