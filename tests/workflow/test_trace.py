@@ -56,6 +56,12 @@ def test_every_figure_traces_back(finished, figure, suffix, monkeypatch, capsys)
     assert not any("unknown" in line for line in lines if line.startswith("  digit"))
 
 
+def test_measured_label_noise_that_was_changed_is_found_out(edited):
+    path = next((edited.folder / "results/tiny/runs").rglob("ivon/**/label_noise-samples2.parquet"))
+    path.write_bytes(path.read_bytes() + b" ")
+    found_out(edited, path.name, "was changed", "fig4.parquet names", figure="paper_figures/tiny/fig4.pdf")
+
+
 def test_the_chain_says_what_made_each_run(finished):
     done = call(finished, "trace", str(finished.folder / PDF), "--all")
     assert done.returncode == 0, done.stderr

@@ -1,8 +1,10 @@
 """From runs to the tidy table behind a figure: all a reader needs to redraw it. One function a kind of table."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,8 @@ def collect(
     inputs = Inputs(description, runs, [table for table, _, _ in read], label_noise, folders)
     table, extra = TABLES[description["table"]](inputs)
     sources = {run: {**metadata, "sha256": digest} for run, (_, metadata, digest) in zip(runs, read, strict=True)}
+    for run, path in zip(runs, label_noise, strict=False):  # none where the figure does not show it
+        sources[run]["label_noise_sha256"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     devices = {run: metric.column("device")[0].as_py() for run, metric in zip(runs, inputs.metrics, strict=True)}
     mixed = mixtures.found(sources, devices)
     for sentence in mixed:

@@ -51,6 +51,7 @@ def traced(figure: str, everything: bool) -> Iterator[str]:
     yield f"  '{description['title']}', scale {description['scale']}, {len(frame)} rows"
     if everything:
         yield from _pretty("code of collect", description["code"])
+    _check_label_noise(table, scale, description)
     runs = _checked_runs(table, scale, description["runs"], costs.of_table(frame))
     yield from _run_lines(runs, everything)
 
@@ -95,6 +96,15 @@ def _check(file: str, expected: str, source: str) -> None:
     """Raise UserError unless the file has the sha256 that `source` ('… records') gives."""
     if (found := drawn.sha256(file)) != expected:
         raise UserError(f"{file}: was changed: its sha256 is {found}, not {expected}, which {source}")
+
+
+def _check_label_noise(table: str, scale: str, description: dict[str, Any]) -> None:
+    """Raise UserError if a run's measured label noise is here and not that which the table was made from."""
+    samples = description["label_noise_samples"]
+    for name, source in description["runs"].items():
+        file = paths.LABEL_NOISE.format(scale=scale, run=name, samples=samples)
+        if "label_noise_sha256" in source and Path(file).exists():
+            _check(file, source["label_noise_sha256"], f"{table} names as that of the file it was made from")
 
 
 def _checked_runs(
