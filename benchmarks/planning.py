@@ -76,6 +76,20 @@ ALIKE = """
 """
 LOG_OF_TRAIN = '    log: "logs/train/{run}.log"'
 SNAKEFILES = {"bare": BARE, "alike": BARE.replace(f'{LOG_OF_TRAIN}\n    shell: "false"\n', LOG_OF_TRAIN + ALIKE)}
+# What this library does for a dry run: its imports, the plan, and every lookup that rules make.
+OWN = """
+import time
+begun = time.process_time()
+from adaptive_smoothing import jobs, paths, plan, provenance, warm
+planned = plan.load(paths.PAPER)
+planned.figure_files()
+planned.extra_files()
+for run in planned.runs.values():
+    run.code, run.specification, run.resources, run.measuring_code
+for figure in planned.all_figures.values():
+    figure.code, figure.drawing_code
+print(time.process_time() - begun)
+"""
 # Snakemake sleeps 0.1 s after each job that it touches; everything else is as `snakemake --touch` does it.
 TOUCH = "; ".join(
     [
@@ -116,6 +130,12 @@ class Candidate:
         self.seconds = min(self.seconds, usage.ru_utime + usage.ru_stime)
         self.memory_mb = max(self.memory_mb, usage.ru_maxrss / 1024)
 
+    def own_seconds(self) -> float:
+        """Return the processor time of this library's part in a dry run."""
+        env = {**os.environ, "PYTHONPATH": str(self.folder / "workflow")}
+        command = [sys.executable, "-c", OWN]
+        return float(subprocess.run(command, cwd=self.folder, env=env, capture_output=True, check=True).stdout)
+
     def finish(self) -> None:
         """Make every file, empty, and Snakemake's records of them."""
         listed = subprocess.run(
@@ -140,7 +160,7 @@ class Candidate:
 
 def bare(folder: Path, planned: plan.Plan, snakefile: str) -> Candidate:
     """Write a bare Snakefile and its jobs."""
-    jobs: dict[str, Any] = {"targets": [f"paper/{name}.pdf" for name in planned.figures], "runs": {}, "figures": {}}
+    jobs: dict[str, Any] = {"targets": [f"paper/{name}.pdf" for name in planned.all_figures], "runs": {}, "figures": {}}
     for run in planned.runs.values():
         dataset = run.dataset_folder
         jobs["runs"][run.name] = {
@@ -148,7 +168,7 @@ def bare(folder: Path, planned: plan.Plan, snakefile: str) -> Candidate:
             "specification": run.specification,
             "code": run.code,
         }
-    for name, figure in planned.figures.items():
+    for name, figure in planned.all_figures.items():
         jobs["figures"][name] = [f"runs/{run.name}/metrics.parquet" for run in figure.runs]
     folder.mkdir()
     (folder / "jobs.json").write_text(json.dumps(jobs))
@@ -197,6 +217,8 @@ def main() -> None:
             others = [bare(Path(temporary) / name, planned, text) for name, text in SNAKEFILES.items()]
             candidates = [first, *others]
             compare("cold", factor, len(planned.runs), candidates)
+            own = min(first.own_seconds() for _ in range(REPEATS[factor]))
+            print(f"  of the paper's time, this library's own part (imports, plan, digests): {own:.2f} s", flush=True)
             for candidate in candidates:
                 candidate.finish()
             compare("nothing to do", factor, len(planned.runs), candidates)
