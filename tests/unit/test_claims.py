@@ -403,7 +403,7 @@ def test_examples_with_a_noise_of_their_own(tmp_path, runs_of_it, spread):
     for run in range(runs_of_it):
         magnitudes = np.exp(spread * np.random.default_rng(run).normal(size=500))
         low, high = np.percentile(magnitudes, [5, 95])
-        ratios.append(high / low)
+        ratios.append(np.log10(high / low))
         magnitudes = np.append(magnitudes, NAN)
         frame = pd.DataFrame({"magnitude_exact": magnitudes, "magnitude_linearised": magnitudes, "label": 0})
         frame["neighbours_disagree"] = np.digitize(magnitudes, np.nanpercentile(magnitudes, [50, 80])) / 10

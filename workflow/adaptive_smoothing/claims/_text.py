@@ -9,7 +9,7 @@ from adaptive_smoothing.claims._finding import INCONCLUSIVE, NOT_REPRODUCED, NOT
 from adaptive_smoothing.claims._runs import PAPER
 
 ALL = "all"  # the scenario of the row that judges a claim as a whole
-DECIMALS = {"rank correlation": 2, "×": 2, "mean of f": 2}
+DECIMALS = {"rank correlation": 2, "decades": 2, "mean of f": 2}
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, INCONCLUSIVE, NOT_TESTED)
 HEADINGS = ("effect [95 % CI]", "seeds", "paper", "verdict", "what was compared")
 EXPLAINED = """\

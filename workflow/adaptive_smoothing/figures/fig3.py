@@ -52,8 +52,9 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     samples, alpha = description.get("label_noise_samples"), description["options"]["alpha"]
     smoothing = alpha * np.sqrt(1 - 1 / data["label"].nunique())
     bins = _bins(data, smoothing)
+    seed = data["run"].iloc[0].rpartition("/seed")[2].removesuffix("-posterior")
     footer = [
-        f"{len(data)} training examples of one run (n = 1 seed: {data['run'].iloc[0].rpartition('/seed')[2]})",
+        f"{len(data)} training examples of one run (n = 1 seed: {seed})",
         f"{samples} Monte-Carlo samples an example" if samples else "",
         *_left_out(data, bins),
         "number below an image: the label it was trained with",
