@@ -93,7 +93,8 @@ def test_too_little_memory_then_more(train, head, is_as_undisturbed, slurm):
     text = train().ends()
     assert "exceeded memory limit" in text
     is_as_undisturbed(attempts=2, resumed=False)  # it died before its first step
-    assert [memory for _, memory in sorted(memories(slurm, head.job_ids()))] == ["300M", "1800M"]
+    by_job = sorted(memories(slurm, head.job_ids()), key=lambda pair: int(pair[0]))
+    assert [memory for _, memory in by_job] == ["300M", "1800M"]
 
 
 def memories(slurm, job_ids):
