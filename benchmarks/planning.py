@@ -76,9 +76,10 @@ ALIKE = """
 """
 LOG_OF_TRAIN = '    log: "logs/train/{run}.log"'
 SNAKEFILES = {"bare": BARE, "alike": BARE.replace(f'{LOG_OF_TRAIN}\n    shell: "false"\n', LOG_OF_TRAIN + ALIKE)}
-# What this library does for a dry run: its imports, the plan, and every lookup that rules make.
+# What this library adds to a dry run: imports that Snakemake does not do itself, the plan, every lookup that rules make.
 OWN = """
 import time
+import snakemake.cli
 begun = time.process_time()
 from adaptive_smoothing import jobs, paths, plan, provenance, warm
 planned = plan.load(paths.PAPER)
