@@ -76,7 +76,7 @@ ALIKE = """
 """
 LOG_OF_TRAIN = '    log: "logs/train/{run}.log"'
 SNAKEFILES = {"bare": BARE, "alike": BARE.replace(f'{LOG_OF_TRAIN}\n    shell: "false"\n', LOG_OF_TRAIN + ALIKE)}
-# What this library adds to a dry run: imports that Snakemake does not do itself, the plan, every lookup that rules make.
+# What this library adds to a dry run: imports that Snakemake lacks, the plan, every lookup that rules make.
 OWN = """
 import time
 import snakemake.cli
