@@ -66,7 +66,7 @@ def _own_noise(scenario: str, frame: pd.DataFrame, column: str) -> Finding:
     if percentiles.empty or not (percentiles[0.05] > 0).all():
         return not_tested(scenario, "fewer than 95 % of the examples have a finite noise above zero")
     # In decades: ratios of several seeds are skewed, and so would be an interval for their mean.
-    ratio = np.log10(percentiles[0.95] / percentiles[0.05]).reset_index(drop=True)
+    ratio = pd.Series(np.log10((percentiles[0.95] / percentiles[0.05]).to_numpy()))
     lost = len(frame) - len(finite)
     remarks = (f"{lost} examples without a finite noise are left out",) if lost else ()
     compared = f"95th over 5th percentile of {len(finite)} examples; 0 decades (× 1) for label smoothing, by Eq. 1"
