@@ -4,7 +4,6 @@ Which runs are still to make is Snakemake's decision (dry_run.py); what one cost
 """
 
 import argparse
-import os
 import sys
 import warnings
 from collections import Counter, defaultdict
@@ -16,8 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adaptive_smoothing import dry_run, paths, plan, sizes
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing import commands, dry_run, paths, plan, sizes
 from adaptive_smoothing.forecast import Cost, Costs, simple
 from adaptive_smoothing.past_runs import CPU
 from adaptive_smoothing.plan import FigurePlan, Run
@@ -51,23 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_intermixed_args(arguments)
     warnings.filterwarnings("ignore", category=FutureWarning)  # of packages, about each other, when torch is imported
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-    try:
+
+    def work() -> None:
         made = Estimate(given.scale, given.figures, given.device, 0.0 if given.no_calibration else given.calibration)
         for part in made.parts():
             with console.capture() as captured:
                 console.print(part, soft_wrap=isinstance(part, Text))
             console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), end="\n\n")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    except SyntaxError as error:  # code is read to be compared, and may just be being written
-        print(f"error: {error.filename}, line {error.lineno}: {error.msg}", file=sys.stderr)
-        return UserError.exit_status
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # `estimate | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+
+    return commands.exit_status(work)
 
 
 class Estimate:

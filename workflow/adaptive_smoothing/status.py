@@ -19,8 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from adaptive_smoothing import dry_run, paths, plan, run_states
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing import commands, dry_run, paths, plan, run_states
 from adaptive_smoothing.plan import FigurePlan
 from adaptive_smoothing.progress import duration
 from adaptive_smoothing.run_states import KINDS, State
@@ -31,7 +30,6 @@ IDLE_S = 60.0  # without Snakemake and without a training, after which nobody fo
 WORTH_TELLING_S = 30.0  # without a heartbeat, as within an evaluation
 LISTED = 20  # runs of a kind that a table shows
 PIPE_WIDTH = 240  # where no terminal says how wide it is: a path on one line
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,23 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=float, metavar="SECONDS", help="between two looks (2; 30 without a terminal)")
     given = parser.parse_intermixed_args(arguments)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-    try:
+
+    def work() -> None:
         look = Look(given.scale, given.figures)
         if given.follow:
             follow(look, console, given.every)
         else:
             _print(look, look.states(), console)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    except SyntaxError as error:  # code is read to be compared, and may just be being written
-        print(f"error: {error.filename}, line {error.lineno}: {error.msg}", file=sys.stderr)
-        return UserError.exit_status
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:  # `status | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+
+    return commands.exit_status(work)
 
 
 class Look:

@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from adaptive_smoothing import dry_run, paths, plan
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing import commands, dry_run, paths, plan
 from adaptive_smoothing.plan import FigurePlan, Run
 from adaptive_smoothing.reasons import Reasons
 
@@ -35,15 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("scale", nargs="?", default=paths.PAPER, help="a file of config/ (default: %(default)s)")
     parser.add_argument("figures", nargs="*", metavar="figure", help="such as fig7 (default: all of the scale)")
     given = parser.parse_args(arguments)
-    try:
-        print(report(given.scale, given.figures))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    except SyntaxError as error:  # code is read to be compared, and may just be being written
-        print(f"error: {error.filename}, line {error.lineno}: {error.msg}", file=sys.stderr)
-        return UserError.exit_status
-    return 0
+    return commands.exit_status(lambda: print(report(given.scale, given.figures)))
 
 
 def report(scale: str, names: Sequence[str]) -> str:
