@@ -126,9 +126,10 @@ def measure(
     frame, _ = records.read_frame(labels)
     frame = frame[frame["split"] == "train"]
     rows = frame["index"].to_numpy()
-    images = image_batches.opened(prepared, "train", rows, chosen, False, threads - 1, data_root)
+    layout = specification["speed"]["channels_last"]  # as in training; the rest of `speed` only trains
+    images = image_batches.opened(prepared, "train", rows, chosen, layout, threads - 1, data_root)
     state = load_posterior(posterior)
-    model = build_model(specification, prepared).to(chosen).eval()
+    model = speed.laid_out(build_model(specification, prepared), layout, chosen).eval()
     model.load_state_dict(state["model"])
     columns: dict[str, Any] = {"index": frame["index"].to_numpy(), "label": frame["noisy"].to_numpy()}
     columns |= _noise_columns(model, state["std"], images.in_order, chosen, samples, specification["seed"])

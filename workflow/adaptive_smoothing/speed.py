@@ -49,13 +49,17 @@ def applied(model: nn.Module, speed: dict[str, Any], device: torch.device) -> nn
     The model's parameters and their names stay as they are: only `forward` is wrapped. Its output is float32, so that
     losses are.
     """
-    memory_format = torch.channels_last if speed["channels_last"] else torch.contiguous_format
-    model = model.to(device).to(memory_format=memory_format)
+    model = laid_out(model, speed["channels_last"], device)
     if speed["bf16"]:
         model.forward = _in_bfloat16(model.forward, device)
     if speed["compile"]:
         model.compile()
     return model
+
+
+def laid_out(model: nn.Module, channels_last: bool, device: torch.device) -> nn.Module:
+    """Return the model on its device, in the memory format asked for."""
+    return model.to(device).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 def _in_bfloat16(forward: Any, device: torch.device) -> Any:
