@@ -3,6 +3,7 @@
 #   snakemake --dry-run                                the plan of the whole paper
 #   snakemake paper_figures/fig7.pdf --profile slurm   one figure, trained on the cluster
 #   snakemake small --cores 2                          all figures at small scale
+import atexit
 import gc
 import inspect
 import json
@@ -60,6 +61,10 @@ include: "rules/report.smk"
 
 
 warm_process = warm.Warm()
+if settings.warm and workflow.remote_exec and jobs.asked_of_snakemake(sys.argv) > 1:
+    # Several jobs in one (--groups) on a cluster's node, where no hook is called.
+    warm_process.start(warm.ON_A_NODE, own_session=False)
+    atexit.register(warm_process.stop)
 
 
 onstart:
@@ -69,7 +74,7 @@ onstart:
         # Cores limit local jobs. With the limit a second as well, Snakemake 9.27 leaves a timer behind at every start and
         # end of a job, which has all waiting jobs looked at once a second until the end: a job more, a look more a second.
         workflow.scheduler.job_rate_limiter = None
-    if settings.warm and workflow.local_exec:  # on a cluster's node it would be another machine's
+    if settings.warm and workflow.local_exec:  # jobs on a cluster's nodes could not reach it
         warm_process.start()
 
 

@@ -5,11 +5,12 @@ Where a warm process waits (see warm.py) the call runs in a fork of it, which sa
 
 import contextlib
 import importlib
+import itertools
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,15 @@ def data_root(scales_own: str | None = None, variant: str | None = None) -> tupl
     named = os.environ.get(DATA_ROOT_VARIABLE)
     folder = scales_own if variant is not None else named or scales_own
     return (folder, False) if folder else (OWN_DATA_ROOT, True)
+
+
+def asked_of_snakemake(command_line: Sequence[str]) -> int:
+    """Return how many jobs a Snakemake on a cluster's node is to run, by its command line.
+
+    Its settings say so too, but only once the Snakefile is read.
+    """
+    _, *after = itertools.dropwhile(lambda word: word != "--target-jobs", [*command_line, "--target-jobs"])
+    return len(list(itertools.takewhile(lambda word: not word.startswith("--"), after)))
 
 
 def run(target: str, log: str, gpus: int | None = None, **arguments: Any) -> None:

@@ -1,8 +1,9 @@
-"""A warm process: imports torch once and forks for every job of a local run, instead of importing it in each.
+"""A warm process: imports torch once and forks for every job of one Snakemake, instead of importing it in each.
 
-A small training takes about as long as importing torch does. Snakemake's `onstart` hook starts the process; it ends
-with the Snakemake that started it. Each job remains a job of its own, with one output a run. Where no warm process
-waits (on a cluster's node, in another conda environment) `call` says so and the job runs as usual.
+A small training takes about as long as importing torch does. The Snakefile starts the process, for a local run and for
+a group of jobs on a cluster's node; it ends with the Snakemake that started it. Each job remains a job of its own, with
+one output a run. Where no warm process waits (a job alone on a node, another conda environment) `call` says so and the
+job runs as usual.
 """
 
 import contextlib
@@ -17,16 +18,16 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 VARIABLE = "ADAPTIVE_SMOOTHING_WARM"  # the folder of the socket, for the jobs of this run only
-PRELOADED = (
+ON_A_NODE = (
     "torch._dynamo",  # which every torch optimizer imports when it is made: 2 s
     "adaptive_smoothing.label_noise",
-    "adaptive_smoothing.collect",
-    "adaptive_smoothing.drawing",
 )
+PRELOADED = (*ON_A_NODE, "adaptive_smoothing.collect", "adaptive_smoothing.drawing")
 PATIENCE_S = 1.0  # how often the process looks whether its Snakemake is still there
 
 
@@ -37,16 +38,21 @@ class Warm:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: str | None = None
 
-    def start(self) -> None:
-        """Start the process and tell the jobs to come, through the environment, where it listens."""
+    def start(self, modules: Sequence[str] | None = None, own_session: bool = True) -> None:
+        """Start the process and tell the jobs to come, through the environment, where it listens.
+
+        It imports `modules` (None: what any job needs). In a session of its own Ctrl-C does not reach it, but the jobs
+        through Snakemake; on a cluster's node it is to stay in the group of processes that SLURM's signals reach.
+        """
         self._folder = tempfile.mkdtemp(prefix="adaptive_smoothing-")
         os.environ[VARIABLE] = self._folder
         with _listening(_socket_path(self._folder)) as listener:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(listener.fileno()), str(os.getpid())],
+                [sys.executable, "-m", __name__, str(listener.fileno()), str(os.getpid())]
+                + list(PRELOADED if modules is None else modules),
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C reaches the jobs through Snakemake, not twice
+                start_new_session=own_session,
             )
 
     def stop(self) -> None:
@@ -80,17 +86,31 @@ def call(target: str, log: str, arguments: dict[str, Any], gpus: int | None = No
         with connection.makefile("rwb") as stream:
             stream.write(json.dumps(request).encode() + b"\n")
             stream.flush()
-            answer = stream.read(1)
+            with _passing_on_sigterm(connection):
+                answer = stream.read(1)
     if not answer:
         print(f"error: the process of this job was killed; see {log}", file=sys.stderr)
         return 1
     return answer[0]
 
 
-def serve(listener: socket.socket, snakemake_pid: int) -> None:
+@contextlib.contextmanager
+def _passing_on_sigterm(connection: socket.socket) -> Iterator[None]:
+    """Let SIGTERM ask the job to end, and wait for that: a training saves first, and who waits for us waits for it."""
+    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: connection.shutdown(socket.SHUT_WR))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def serve(listener: socket.socket, snakemake_pid: int, modules: Sequence[str]) -> None:
     """Import what jobs need, then fork for each connection until Snakemake is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the forks
-    for module in PRELOADED:
+    for module in modules:
         importlib.import_module(module)
     listener.settimeout(PATIENCE_S)
     while os.getppid() == snakemake_pid:
@@ -100,6 +120,7 @@ def serve(listener: socket.socket, snakemake_pid: int) -> None:
                 listener.close()
                 _answer(connection)
             connection.close()
+    shutil.rmtree(Path(listener.getsockname()).parent, ignore_errors=True)  # Snakemake was killed
 
 
 def _answer(connection: socket.socket) -> None:
@@ -125,7 +146,7 @@ def _answer(connection: socket.socket) -> None:
 
 
 def _die_with_client(connection: socket.socket) -> None:
-    """Ask this process to end when Snakemake has killed the job's script, which holds the other end."""
+    """Ask this process to end when the job's script, which holds the other end, was told to or is gone."""
     if not connection.recv(1):
         os.kill(os.getpid(), signal.SIGTERM)  # a training saves its state before it goes
 
@@ -143,4 +164,4 @@ def _socket_path(folder: str) -> Path:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))
+    serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.argv[3:])
