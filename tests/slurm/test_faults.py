@@ -12,9 +12,10 @@ import subprocess
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from cluster import alive, wait_for
-from conftest import METRICS, RUN, read_attempts, trainers
+from conftest import METRICS, RUN, metrics, read_attempts, trainers, whole_metrics
 
 
 def test_nothing_happens(train, head, is_as_undisturbed):
@@ -33,6 +34,26 @@ def test_preemption_by_signal(train, head, is_as_undisturbed, slurm, signals, pr
     is_as_undisturbed(attempts=2)
     assert "came through, after 1 requeue after a preemption" in text
     assert [entry["event"] for entry in read_attempts(project)] == ["start", "preempted", "start", "done"]
+
+
+@pytest.mark.parametrize("number", ["USR2", "TERM"])
+def test_preemption_of_two_runs_in_one_job(train, head, slurm, project, prepared, number):
+    """Trained one after the other in forks of one process: what was begun is saved, and goes on after the requeue."""
+    head.arguments = ["--groups", "train=runs", "--group-components", "runs=2"]
+    head.arguments += ["--resources", "mem_mb=1500", "--set-resource-scopes", "mem_mb=local"]
+    train(0, 1)
+    logs = [project / f"logs/tiny/train/{RUN.format(seed=seed)}.log" for seed in (0, 1)]
+    wait_for(lambda: any(log.exists() and log.read_text().count("\nepoch ") >= 3 for log in logs), 120, "a training")
+    assert sum(log.exists() for log in logs) == 1
+    (job,) = head.job_ids()
+    slurm.run("scancel", f"--signal={number}", job)
+    text = head.ends()
+    assert "came through, after 1 requeue after a preemption" in text
+    assert head.job_ids() == [job]
+    for seed in (0, 1):
+        pd.testing.assert_frame_equal(metrics(project, seed), metrics(prepared, seed), check_exact=True)
+    assert sorted(int(whole_metrics(project, seed)["restarts"].iloc[-1]) for seed in (0, 1)) == [0, 1]
+    assert not list(project.glob("results/tiny/runs/**/checkpoint.pt"))
 
 
 @pytest.mark.alone

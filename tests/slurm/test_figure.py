@@ -30,16 +30,22 @@ def made_locally(scale: str, folder: Path) -> pd.DataFrame:
     return records.read_frame(folder / table)[0]
 
 
+GROUPED = [
+    *("--groups", "train=runs", "--group-components", "runs=7"),
+    *("--resources", "mem_mb=2000", "--set-resource-scopes", "mem_mb=local"),  # one run of 2000 MB at a time in a job
+]
+
+
 @pytest.mark.alone
-@pytest.mark.parametrize("scale", ["tiny", "small"])
-def test_figure_7_is_the_local_runs(slurm, tmp_path, scale):
-    """All trainings (105 at small scale) in arrays; the PDF; the table equal to the last bit, timings aside."""
+@pytest.mark.parametrize(("scale", "grouped"), [("tiny", []), ("small", GROUPED)])
+def test_figure_7_is_the_local_runs(slurm, tmp_path, scale, grouped):
+    """The trainings in arrays, at small scale all 105 of them seven to a job; the table equal to the last bit."""
     folder = tmp_path / "project"
     folder.mkdir()
     workflow_tests().copied(folder)
     shutil.copytree(ROOT / "slurm", folder / "slurm")
     local = made_locally(scale, tmp_path / "local")
-    head = Head(folder, slurm, arguments=["--set-resources", "train:gpu=1"])
+    head = Head(folder, slurm, arguments=["--set-resources", "train:gpu=1", *grouped])
     try:
         text = head.start(FIGURE.format(scale=scale)).ends(seconds=3600)
     finally:
@@ -48,10 +54,14 @@ def test_figure_7_is_the_local_runs(slurm, tmp_path, scale):
     table = records.read_frame(folder / TABLE.format(scale=scale))[0]
     columns = [column for column in table.columns if column not in records.NOT_REPRODUCED]
     pd.testing.assert_frame_equal(table[columns], local[columns], check_exact=True)
-    arrays = dict(re.findall(r"submitted array (\d+) with (\d+) jobs of train", text))
-    assert 1 <= len(arrays) <= table["noise"].nunique()  # trainings go up as soon as their labels are there
     ids = head.job_ids()
-    assert len(ids) == table["run"].nunique()
+    runs = table["run"].nunique()
+    if grouped:
+        assert len(ids) == runs / 7
+    else:
+        assert len(ids) == runs
+    arrays = dict(re.findall(r"submitted array (\d+) with (\d+) jobs of ", text))
+    assert 1 <= len(arrays) <= table["noise"].nunique()  # trainings go up as soon as their labels are there
     assert {one for one in ids if "_" in one} == {
         f"{one}_{i}" for one, count in arrays.items() for i in range(int(count))
     }
@@ -122,6 +132,38 @@ def test_groups_are_single_jobs(slurm, tmp_path):
         head.close()
     assert [(tmp_path / f"{name}.second").read_text() for name in "abc"] == ["a\na\n", "b\nb\n", "c\nc\n"]
     assert len(head.job_ids()) == 3
+
+
+SHARED = """
+rule all:
+    input: expand("{name}.txt", name=list("abcd"))
+
+rule one:
+    output: "{name}.txt"
+    resources: runtime=5, mem_mb=300, gpu=0, slurm_extra="--gpus-per-node=1"
+    shell: "echo $SLURM_JOB_ID $CUDA_VISIBLE_DEVICES $(date +%s.%N) >{output}; sleep 2; date +%s.%N >>{output}"
+"""
+
+
+def test_several_runs_share_a_gpu(slurm, tmp_path):
+    """Four in one job on one GPU, two of them at a time: room for 600 MB, of which each asks for 300."""
+    (tmp_path / "Snakefile").write_text(SHARED)
+    shutil.copytree(ROOT / "slurm", tmp_path / "slurm")
+    head = Head(tmp_path, slurm, arguments=["--groups", "one=four", "--group-components", "four=4"])
+    head.arguments += ["--resources", "mem_mb=600", "--set-resource-scopes", "mem_mb=local"]
+    try:
+        head.start().ends()
+    finally:
+        head.close()
+    (job,) = head.job_ids()
+    files = [(tmp_path / f"{name}.txt").read_text().splitlines() for name in "abcd"]
+    firsts = [first.split() for first, _ in files]
+    assert {where for where, _, _ in firsts} == {job}
+    assert len({gpu for _, gpu, _ in firsts}) == 1
+    begun, ended = [float(begin) for *_, begin in firsts], [float(end) for _, end in files]
+    assert max(sum(b <= moment < e for b, e in zip(begun, ended, strict=True)) for moment in begun) == 2
+    asked = slurm.run("sacct", "-X", "-n", "-P", "-o", "ReqCPUS,ReqMem,ReqTRES", "-j", job)
+    assert asked.startswith("2|600M|") and "gres/gpu=1" in asked
 
 
 def test_a_rejected_job_fails_alone_and_says_why(slurm, tmp_path):

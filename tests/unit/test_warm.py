@@ -12,7 +12,7 @@ import pytest
 from adaptive_smoothing import jobs, warm
 
 HELPER = """
-import os, sys, time
+import os, signal, sys, time
 from adaptive_smoothing.errors import UserError
 
 def fine(text, pid_file):
@@ -32,6 +32,15 @@ def killed():
 def slow(pid_file):
     open(pid_file, "w").write(str(os.getpid()))
     time.sleep(60)
+
+def saving(pid_file):
+    told = []
+    signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+    open(pid_file, "w").write(str(os.getpid()))
+    while not told:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    open("saved", "w").write("")
 """
 
 
@@ -101,6 +110,44 @@ def test_a_killed_caller_takes_its_job_along(process, folder):
     caller.kill()
     caller.wait()
     wait_for(lambda: not alive(pid))
+
+
+def test_a_caller_that_is_told_to_stop_waits_until_its_job_has_saved(process, folder):
+    code = (
+        "import sys; from adaptive_smoothing import warm\n"
+        "sys.exit(warm.call('helper_of_warm:saving', 'log', {'pid_file': 'pid'}))"
+    )
+    caller = subprocess.Popen([sys.executable, "-c", code])
+    wait_for(lambda: Path("pid").exists() and Path("pid").read_text())
+    caller.terminate()
+    assert caller.wait(30) == 0
+    assert Path("saved").exists()
+
+
+def test_the_folder_goes_with_a_killed_snakemake(folder):
+    code = (
+        "import os, time; from adaptive_smoothing import warm; w = warm.Warm(); w.start(modules=())\n"
+        "print(w._folder, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    left = Path(parent.stdout.readline().strip())
+    assert left.is_dir()
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not left.exists())
+
+
+@pytest.mark.parametrize(
+    ("command_line", "count"),
+    [
+        ("snakemake --cores 2 small", 0),
+        ("snakemake --target-jobs train:run=a,scale=b --cores all", 1),
+        ("snakemake --snakefile S --target-jobs train:run=a train:run=b train:run=c --allowed-rules train", 3),
+        ("snakemake --target-jobs train:run=a train:run=b", 2),
+    ],
+)
+def test_how_many_jobs_a_nodes_snakemake_is_to_run(command_line, count):
+    assert jobs.asked_of_snakemake(command_line.split()) == count
 
 
 def test_the_process_ends_with_the_snakemake_that_started_it(folder):

@@ -319,6 +319,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         else:
             message, log = self._failure(task), task.log
             self._forget(task, logs=False)
+            self._say_of_group(task.job, message)
             self.report_job_error(task.info, msg=message, aux_logs=[str(log)])
         self.log.debug(f"submitit executor: {job_id} {verdict.value}")
         return True
@@ -438,6 +439,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         python = shlex.quote(super().get_python_executable())
         return f"{python} -m snakemake_executor_plugin_submitit.inner"
 
+    def get_job_args(self, job: JobExecutorInterface) -> str:
+        """Give the jobs of a group the cores that it asks for; with all of the node's they would all start at once."""
+        arguments = str(super().get_job_args(job))
+        return f"{arguments} --cores {max(1, job.threads)}" if job.is_group() else arguments  # the last one counts
+
     def additional_general_args(self) -> str:
         """Keep a rule's `retries` from being counted on the node as well as here: a retry may ask for more memory."""
         return "--preemptible-rules --preemptible-retries 0"
@@ -472,8 +478,14 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
             self._error(task.job, f"rule {task.rule}: {reason}.")
 
     def _error(self, job: JobExecutorInterface, message: str) -> None:
+        self._say_of_group(job, message)
         with contextlib.suppress(Exception):
             self.report_job_error(SubmittedJobInfo(job), msg=f"{message}\n")
+
+    def _say_of_group(self, job: JobExecutorInterface, message: str) -> None:
+        """Say why a group failed; Snakemake 9.27 drops the message of a group's error."""
+        if job.is_group():
+            self.log.error(f"submitit executor: {message}")
 
 
 def _cancel_ids(tasks: Sequence[Task]) -> list[str]:
