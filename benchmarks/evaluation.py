@@ -33,7 +33,7 @@ def small() -> nn.Module:
 
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int, int, int]] = {
     "mnist_cnn": (small, (1, 28, 28), 300, 100, 20),  # network, shape of an image, images, batch, draws
-    "resnet34": (network, (3, 32, 32), 100, 100, 3),
+    "resnet34": (network, (3, 32, 32), 200, 100, 2),
 }
 
 
@@ -87,7 +87,7 @@ def main() -> None:
     """Print a row a network and kind of evaluation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES))
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)

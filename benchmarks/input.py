@@ -2,8 +2,9 @@
 
 Images a second of batches.ImageBatches (uint8 on the device, augmented a batch at a time) and of torchvision's
 transforms behind a DataLoader with 0 and 2 workers, on made-up images: handed out alone, and in a training loop with
-the paper's MNIST network (28 × 28, no augmentation) and its ResNet-34 (32 × 32, crop and flip), batches of 50. In turn,
-in one process, on a CPU with one thread beside the workers; the largest speed of the repeats counts.
+the small scale's network (8 × 8), the paper's MNIST network (28 × 28) and its ResNet-34 (32 × 32, crop and flip),
+batches of 50. In turn, in one process, on a CPU with one thread beside the workers; the largest speed of the repeats
+counts.
 """
 
 import argparse
@@ -39,6 +40,7 @@ class Case:
 
 
 CASES = {
+    "small network": Case("small_cnn", {}, (1, 8, 8), (), 10_000, 10_000),
     "MNIST network": Case("mnist_cnn", {"channels": (32, 64)}, (1, 28, 28), (), 10_000, 1_000),
     "ResNet-34": Case("resnet34", {}, (3, 32, 32), ("crop", "flip"), 10_000, 100),
 }

@@ -29,12 +29,13 @@ def work(steps: int) -> None:
     print(f"{1 - own / process:.3f}", flush=True)
 
 
-def started(steps: int) -> subprocess.Popen[str]:
-    """Start a worker and wait until it is ready."""
+def started(steps: int) -> list[subprocess.Popen[str]]:
+    """Start two workers and wait until they are ready."""
     command = [sys.executable, __file__, "--work", str(steps)]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
-    return worker
+    workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for worker in workers:
+        assert worker.stdout is not None and worker.stdout.readline() == "ready\n"
+    return workers
 
 
 def go(worker: subprocess.Popen[str]) -> None:
@@ -63,8 +64,8 @@ def main() -> None:
     """Print the ratio, and the share of the processor time that threads beside the main one took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=int, metavar="STEPS", help="be one of the two (used by this program)")
-    parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     asked = parser.parse_args()
     if asked.work is not None:
         work(asked.work)
@@ -73,7 +74,7 @@ def main() -> None:
     shares: list[str] = []
     for _ in range(asked.rounds):
         for beside, found in times.items():
-            seconds, said = elapsed([started(asked.steps) for _ in range(2)], beside)
+            seconds, said = elapsed(started(asked.steps), beside)
             found.append(seconds)
             shares += said
     one_by_one, beside_each_other = min(times[False]), min(times[True])

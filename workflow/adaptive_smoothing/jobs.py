@@ -69,12 +69,13 @@ def asked_of_snakemake(command_line: Sequence[str]) -> int:
     return len(list(itertools.takewhile(lambda word: not word.startswith("--"), after)))
 
 
-def run(target: str, log: str, gpus: int | None = None, **arguments: Any) -> None:
+def run(target: str, log: str, gpus: int | None = None, here: bool = False, **arguments: Any) -> None:
     """Call 'module:function' with JSON-like keyword arguments, its output in file `log`; exit with 1 if it fails.
 
     `gpus`: how many GPUs the call takes for itself alone, the only ones it then sees (see gpus.py); None: it sees all.
+    `here`: in this process, without waiting until the warm one has imported what this call does not need.
     """
-    status = warm.call(target, log, arguments, gpus)
+    status = None if here else warm.call(target, log, arguments, gpus)
     if status is None:
         status = execute(target, log, arguments, gpus)
     sys.exit(status)

@@ -204,7 +204,7 @@ def _content(path: str | Path) -> tuple[bytes, str]:
 
 def _parsed(path: str | Path, content: bytes) -> tuple[pa.Table, Metadata]:
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        table = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from error
     metadata = table.schema.metadata or {}

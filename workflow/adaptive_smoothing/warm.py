@@ -44,12 +44,12 @@ class Warm:
         It imports `modules` (None: what any job needs). In a session of its own Ctrl-C does not reach it, but the jobs
         through Snakemake; on a cluster's node it is to stay in the group of processes that SLURM's signals reach.
         """
+        chosen = PRELOADED if modules is None else modules
         self._folder = tempfile.mkdtemp(prefix="adaptive_smoothing-")
         os.environ[VARIABLE] = self._folder
         with _listening(_socket_path(self._folder)) as listener:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(listener.fileno()), str(os.getpid())]
-                + list(PRELOADED if modules is None else modules),
+                [sys.executable, "-m", __name__, str(listener.fileno()), str(os.getpid()), *chosen],
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=own_session,

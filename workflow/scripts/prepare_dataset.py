@@ -11,6 +11,7 @@ root, fetch = data_root(location.root, location.variant)
 run(
     "adaptive_smoothing.datasets:prepare",
     snakemake.log[0],
+    here=True,  # the first jobs of all: the warm process still imports torch
     **snakemake.params.source,
     files={Path(file).name: file for file in snakemake.output.files},
     source={"root": root, "mirrors": list(location.mirrors), "fetch": fetch},
