@@ -48,9 +48,8 @@ def write(folder: Path, figure: plan.FigurePlan, count: int) -> list[str]:
         described = training.describe(specification, str(number), paths.PAPER)
         table = records.metrics_table(described, specification["hyperparameters"], rows)
         record = {"specification": specification, "code": figure.runs[number % len(figure.runs)].code, **made}
-        stamped = table.replace_schema_metadata({records.KEY: json.dumps(record, sort_keys=True)})
         files.append(str(folder / f"{number}.parquet"))
-        pq.write_table(stamped, files[-1])  # as records.write, without its fsync
+        records.encode(files[-1], table, record)  # without the fsync of records.write
     return files
 
 

@@ -1,5 +1,6 @@
 """Small workflows through submitit on this machine: what a laptop does with the code that a cluster runs."""
 
+import itertools
 import os
 import re
 import signal
@@ -30,6 +31,12 @@ rule fails:
 rule forgets:
     output: "forgets.txt"
     shell: "touch {output}"
+
+rule part:
+    output: "{name}.part"
+    resources: runtime=10, mem_mb=100
+    shell: "test {wildcards.name} != d || test -e mended || {{ echo the reason >&2; exit 3; }}; "
+           "date +%s.%N >{output}; sleep 1; date +%s.%N >>{output}"
 
 rule waits:
     output: "waits.txt"
@@ -74,6 +81,30 @@ def test_a_failure_tells_why_where_and_is_retried_by_the_head_alone(folder):
     logs = list((folder / ".snakemake/submitit").rglob("*_log.err"))
     assert len(logs) == 3 and all("the reason" in log.read_text() for log in logs)
     assert not list((folder / ".snakemake/submitit").rglob("*.pkl"))
+
+
+GROUPED = [
+    *("--groups", "part=parts", "--group-components", "parts=4", "--keep-incomplete", "--rerun-incomplete"),
+    *("--resources", "mem_mb=100", "--set-resource-scopes", "mem_mb=local"),
+]
+
+
+def test_a_failure_in_a_group_is_said_and_costs_only_what_was_not_finished(folder):
+    """Four jobs in one, one after the other though the machine has more cores; then the rest alone."""
+    parts = [f"{name}.part" for name in "abcd"]
+    done = snakemake(folder, *parts, *GROUPED)
+    text = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "submitit executor: job" in text and "exit status 1; log: /" in text and "the reason" in text
+    finished = {name: (folder / name).read_text() for name in parts if (folder / name).exists()}
+    assert len(finished) < 4 and "d.part" not in finished
+    (folder / "mended").touch()
+    done = snakemake(folder, *parts, *GROUPED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    times = sorted(tuple(map(float, (folder / name).read_text().split())) for name in parts)
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(times))
+    assert all((folder / name).read_text() == content for name, content in finished.items())
+    assert len(list((folder / ".snakemake/submitit").rglob("jobs.tsv"))) == 2
 
 
 def test_a_secret_is_on_no_command_line_and_in_no_file(folder):

@@ -39,6 +39,8 @@ def be_deterministic(device: torch.device, threads: int, tf32: bool = False) -> 
     if device.type == "cuda":  # the CPU kernels used here always do, and the call imports torch's compiler (2 s)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Otherwise every allocation is filled; nothing here reads what it has not written.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32  # torch's default is on
 
