@@ -198,10 +198,9 @@ def test_jobs_see_their_own_device(tmp_path, nvidia_smi, monkeypatch, warmed):
     (tmp_path / "helper_of_gpus.py").write_text(HELPER)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     monkeypatch.delenv(warm.VARIABLE, raising=False)
-    monkeypatch.setattr(warm, "PRELOADED", ())
     process = warm.Warm()
     if warmed:
-        process.start()
+        process.start(modules=())
     other = holder()
     try:
         assert told(other) == UUIDS[:1]

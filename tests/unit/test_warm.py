@@ -54,10 +54,9 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def process(folder, monkeypatch):
-    monkeypatch.setattr(warm, "PRELOADED", ())
+def process(folder):
     started = warm.Warm()
-    started.start()
+    started.start(modules=())
     yield started
     started.stop()
 

@@ -65,7 +65,9 @@ def asked_of_snakemake(command_line: Sequence[str]) -> int:
 
     Its settings say so too, but only once the Snakefile is read.
     """
-    _, *after = itertools.dropwhile(lambda word: word != "--target-jobs", [*command_line, "--target-jobs"])
+    if "--target-jobs" not in command_line:
+        return 0
+    after = command_line[command_line.index("--target-jobs") + 1 :]
     return len(list(itertools.takewhile(lambda word: not word.startswith("--"), after)))
 
 

@@ -178,8 +178,8 @@ def write(path: str | Path, table: pa.Table, metadata: Metadata) -> None:
 def encode(path: str | Path, table: pa.Table, metadata: Metadata) -> None:
     """Write a table with its metadata.
 
-    Statistics, dictionaries of a few rows and Arrow's own copy of the schema would double the small files of runs, and
-    take a quarter of the time to read them.
+    Statistics, dictionaries of a few rows and Arrow's own copy of the schema would make the small files of runs larger
+    and slower to read (benchmarks/collecting.py).
     """
     bare = table.replace_schema_metadata(None)
     several = table.num_rows > DICTIONARY_ROWS

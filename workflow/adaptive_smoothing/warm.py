@@ -20,6 +20,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 VARIABLE = "ADAPTIVE_SMOOTHING_WARM"  # the folder of the socket, for the jobs of this run only
@@ -38,18 +39,17 @@ class Warm:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: str | None = None
 
-    def start(self, modules: Sequence[str] | None = None, own_session: bool = True) -> None:
+    def start(self, modules: Sequence[str] = PRELOADED, own_session: bool = True) -> None:
         """Start the process and tell the jobs to come, through the environment, where it listens.
 
-        It imports `modules` (None: what any job needs). In a session of its own Ctrl-C does not reach it, but the jobs
-        through Snakemake; on a cluster's node it is to stay in the group of processes that SLURM's signals reach.
+        It imports `modules`, by default what any job needs. In a session of its own Ctrl-C does not reach it, but the
+        jobs through Snakemake; on a cluster's node it is to stay in the group of processes that SLURM's signals reach.
         """
-        chosen = PRELOADED if modules is None else modules
         self._folder = tempfile.mkdtemp(prefix="adaptive_smoothing-")
         os.environ[VARIABLE] = self._folder
         with _listening(_socket_path(self._folder)) as listener:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(listener.fileno()), str(os.getpid()), *chosen],
+                [sys.executable, "-m", __name__, str(listener.fileno()), str(os.getpid()), *modules],
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=own_session,
@@ -100,7 +100,12 @@ def _passing_on_sigterm(connection: socket.socket) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield
         return
-    previous = signal.signal(signal.SIGTERM, lambda *_: connection.shutdown(socket.SHUT_WR))
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        with contextlib.suppress(OSError):  # it has just ended by itself
+            connection.shutdown(socket.SHUT_WR)
+
+    previous = signal.signal(signal.SIGTERM, pass_on)
     try:
         yield
     finally:

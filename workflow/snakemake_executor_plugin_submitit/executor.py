@@ -16,6 +16,7 @@ import traceback
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
+from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -319,7 +320,6 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         else:
             message, log = self._failure(task), task.log
             self._forget(task, logs=False)
-            self._say_of_group(task.job, message)
             self.report_job_error(task.info, msg=message, aux_logs=[str(log)])
         self.log.debug(f"submitit executor: {job_id} {verdict.value}")
         return True
@@ -439,6 +439,12 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         python = shlex.quote(super().get_python_executable())
         return f"{python} -m snakemake_executor_plugin_submitit.inner"
 
+    def report_job_error(self, job_info: SubmittedJobInfo, msg: str | None = None, **given: Any) -> None:
+        """Report a failure; say why here if it is a group's, of which Snakemake 9.27 drops the message."""
+        if job_info.job.is_group():
+            self.log.error(f"submitit executor: {msg}")
+        super().report_job_error(job_info, msg=msg, **given)
+
     def get_job_args(self, job: JobExecutorInterface) -> str:
         """Give the jobs of a group the cores that it asks for; with all of the node's they would all start at once."""
         arguments = str(super().get_job_args(job))
@@ -478,14 +484,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
             self._error(task.job, f"rule {task.rule}: {reason}.")
 
     def _error(self, job: JobExecutorInterface, message: str) -> None:
-        self._say_of_group(job, message)
         with contextlib.suppress(Exception):
             self.report_job_error(SubmittedJobInfo(job), msg=f"{message}\n")
-
-    def _say_of_group(self, job: JobExecutorInterface, message: str) -> None:
-        """Say why a group failed; Snakemake 9.27 drops the message of a group's error."""
-        if job.is_group():
-            self.log.error(f"submitit executor: {message}")
 
 
 def _cancel_ids(tasks: Sequence[Task]) -> list[str]:
