@@ -1,6 +1,9 @@
-"""Ctrl-C while something short must not be cut in two."""
+"""Ctrl-C while something short must not be cut in two, and SIGTERM while Snakemake deals with a job's end."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -71,3 +74,51 @@ def test_a_handler_of_somebody_elses_is_left_alone():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Insistence()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+WORKFLOW = """
+import sys, time
+from snakemake.scheduling.job_scheduler import JobScheduler
+
+deal_with_failures = JobScheduler._error_jobs
+
+def slowly(scheduler):
+    if scheduler._toerror:
+        open("locked", "w").close()
+        time.sleep(1)
+    deal_with_failures(scheduler)
+
+JobScheduler._error_jobs = slowly
+
+rule saves_and_ends:
+    output: "never.txt"
+    shell: "{sys.executable} -c 'import os, signal; os.mkdir(\\"begun\\"); signal.pause()'"
+"""
+
+
+@pytest.mark.slow
+def test_sigterm_while_snakemake_holds_its_lock(tmp_path):
+    """The lock is held while a failed job is dealt with, and the handler of SIGTERM wants it."""
+    (tmp_path / "Snakefile").write_text(WORKFLOW)
+    module = "snakemake_executor_plugin_submitit.inner"
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, "-m", "snakemake", "never.txt", "--cores", "1"],
+        cwd=tmp_path,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for sign in ("begun", "locked"):
+            deadline = time.monotonic() + 60
+            while not (tmp_path / sign).exists():
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 1 and "Will exit after finishing" in said, said
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()

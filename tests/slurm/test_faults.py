@@ -185,14 +185,16 @@ def test_killed_head(head, is_as_undisturbed, project):
     head.arguments = ["--set-resources", "train:gpu=2"]
     head.start(*(METRICS.format(run=RUN.format(seed=seed)) for seed in (0, 1)))
     head.said("submitted array")
-    head.is_training(wait_any(project)[0])
+    pid = head.is_training(wait_any(project)[0])
     head.kill()
     head.running.wait()
+    os.kill(pid, signal.SIGSTOP)  # else it may have ended before the next head looks
     first_jobs = head.job_ids()
     subprocess.run(["snakemake", "--unlock"], cwd=project, check=True, capture_output=True)
     head.start(*(METRICS.format(run=RUN.format(seed=seed)) for seed in (0, 1)))
-    text = head.ends()
-    assert "2 jobs of an earlier run are taken over" in text
+    head.said("2 jobs of an earlier run are taken over")
+    os.kill(pid, signal.SIGCONT)
+    head.ends()
     assert head.job_ids() == first_jobs
     for seed in (0, 1):
         is_as_undisturbed(attempts=1, resumed=False, seed=seed)

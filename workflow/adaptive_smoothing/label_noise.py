@@ -120,6 +120,7 @@ def measure(
     For a method without a posterior the noise columns are null; `soft_label` holds the label vector that the method
     aims at for the example's label, where it has one.
     """
+    made_with = provenance.of_this_process()
     chosen = speed.chosen_device(device)
     speed.be_deterministic(chosen, threads)
     prepared = datasets.open_prepared(dataset)
@@ -140,7 +141,7 @@ def measure(
         {name: columns.get(name, absent) for name in records.LABEL_NOISE.names}, schema=records.LABEL_NOISE
     )
     metadata = {"run": run, "specification": specification, "samples": samples, "code": code}
-    records.write(output, table, {**metadata, **provenance.of_this_process()})
+    records.write(output, table, {**metadata, **made_with})
 
 
 def _noise_columns(

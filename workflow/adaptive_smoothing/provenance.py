@@ -29,5 +29,9 @@ def git_revision() -> str | None:
 
 
 def of_this_process() -> dict[str, Any]:
-    """Return versions and git revision as they go into a file's metadata."""
+    """Return versions and git revision as they go into a file's metadata.
+
+    To be called before the work: the files may change meanwhile, and git's process, until it has become git, counts to
+    SLURM as much memory as the one that starts it.
+    """
     return {"versions": versions(), "git_revision": git_revision()}

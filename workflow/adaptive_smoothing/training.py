@@ -53,6 +53,7 @@ def train(
     'auto', 'cpu' or 'cuda'; `data_root` the folder of images that stay on disk and of pretrained weights, which may
     be fetched into it if `fetch`. Raises Stopped after SIGTERM or SIGUSR2, the state saved.
     """
+    made_with = provenance.of_this_process()
     heartbeat = progress.Heartbeat(Path(metrics).with_name(progress.FILE), specification["epochs"])
     trainer = Trainer(specification, dataset, labels, threads, device, data_root, fetch)
     print(progress.head(run, specification, trainer.device_name, threads, trainer.parameter_count), flush=True)
@@ -78,7 +79,7 @@ def train(
         "peak_memory_mb": trainer.peak_memory_mb(),
         "restarts": trainer.restarts,
     }
-    metadata = {"specification": specification, "code": code, **provenance.of_this_process()}
+    metadata = {"specification": specification, "code": code, **made_with}
     if posterior is not None:
         with written_whole(posterior) as temporary:
             torch.save(trainer.posterior(), temporary)

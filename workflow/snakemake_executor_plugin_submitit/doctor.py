@@ -136,7 +136,8 @@ def shared_folder(slurm: Slurm, folder: Path, options: list[str], say: Callable[
     token = uuid.uuid4().hex[:10]
     answer, log = folder / f"doctor-{token}.txt", folder / f"doctor-{token}.log"
     code = f"import os, submitit, snakemake; open({str(answer)!r}, 'w').write(os.uname().nodename)"
-    command = ["sbatch", "--parsable", f"--job-name=doctor-{token}", f"--output={log}", "--time=1", *options]
+    small = ["--time=1", "--mem=500M"]  # without the latter a site without a default gives it a whole node's memory
+    command = ["sbatch", "--parsable", f"--job-name=doctor-{token}", f"--output={log}", *small, *options]
     try:
         job = slurm.call(*command, f'--wrap={sys.executable} -c "{code}"').strip().partition(";")[0]
     except Silent as error:

@@ -61,6 +61,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]  # the interface has no ty
         self.sbatch_trouble = False
         self.cancelling = False
         self.insistence = interrupts.Insistence()
+        interrupts.survive_sigterm()
         self.cluster = self._open_cluster()
         self.watch = Watch(self.cluster, self.settings, self._say)
         self.base = folders.private(Path(self.settings.folder).expanduser().absolute())

@@ -7,6 +7,8 @@ its exit status; the command itself gets SIGTERM as ever, since a trap is not in
 
 import sys
 
+from snakemake_executor_plugin_submitit import interrupts
+
 PREFIX = "set -euo pipefail; trap : TERM; "  # the first part is Snakemake's own default
 
 
@@ -18,6 +20,7 @@ def main() -> None:
     if sys.argv[1:3] != ["-m", "snakemake"]:
         sys.exit("error: this module starts jobs of the submitit executor: inner -m snakemake ARGUMENTS")
     shell.prefix(PREFIX)
+    interrupts.survive_sigterm()
     snakemake(sys.argv[3:])
 
 

@@ -1,6 +1,7 @@
-"""Ctrl-C at a moment at which something would be lost, or the interrupt itself."""
+"""Ctrl-C and SIGTERM at a moment at which something would be lost, the interrupt itself, or Snakemake."""
 
 import contextlib
+import functools
 import signal
 import threading
 import time
@@ -24,6 +25,26 @@ def held_back() -> Iterator[None]:
         signal.signal(signal.SIGINT, before or signal.default_int_handler)
         if came and before is not signal.SIG_IGN:
             signal.raise_signal(signal.SIGINT)
+
+
+def survive_sigterm() -> None:
+    """Have Snakemake 9.27 handle SIGTERM in a thread: its handler waits for a lock that the main thread may hold.
+
+    The main thread, which runs the handler, holds that lock while it deals with a job that has ended. A job gets
+    SIGTERM more than once (from SLURM and from node.py), so that one may well come then, and its Snakemake hung.
+    Must be called before Snakemake makes its scheduler, or by the executor, which it makes just before.
+    """
+    from snakemake.scheduling.job_scheduler import JobScheduler
+
+    handle = JobScheduler.exit_gracefully
+    if hasattr(handle, "__wrapped__"):
+        return
+
+    @functools.wraps(handle)
+    def in_a_thread(scheduler: JobScheduler, number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=handle, args=(scheduler, number, frame), daemon=True).start()
+
+    JobScheduler.exit_gracefully = in_a_thread
 
 
 class Insistence:
