@@ -210,7 +210,7 @@ def compare(state: str, factor: int, runs: int, candidates: list[Candidate]) -> 
 def main() -> None:
     """Print two lines a factor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("factors", type=int, nargs="*", default=list(REPEATS), choices=REPEATS, metavar="FACTOR")
+    parser.add_argument("--factors", type=int, nargs="+", default=list(REPEATS), choices=REPEATS)
     print("paper's seeds | runs | state | the paper | bare | bare, alike | ratio to bare | ratio to bare, alike")
     for factor in parser.parse_args().factors:
         with tempfile.TemporaryDirectory() as temporary:
