@@ -45,27 +45,27 @@ rehearse: $(INSTALLED) ## The paper's own nine figures, a few steps a run, on ti
 
 .PHONY: why
 why: $(INSTALLED) ## Show what would run, and why, and run nothing: SCALE (paper), FIG (all of its figures)
-	@$(BIN)/python -m adaptive_smoothing.why $(SCALE) $(FIG)
+	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.explain $(SCALE) $(FIG)
 
 .PHONY: estimate
 estimate: $(INSTALLED) ## What figures will cost in time and on disk, and how that is known: SCALE (paper), FIG (all of its figures)
-	@$(BIN)/python -m adaptive_smoothing.estimate $(SCALE) $(FIG)
+	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.estimate $(SCALE) $(FIG)
 
 .PHONY: status
 status: $(INSTALLED) ## What is done, runs, waits and failed: SCALE (paper), FIG (all of its figures), FOLLOW=1 (live)
-	@$(BIN)/python -m adaptive_smoothing.status $(SCALE) $(FIG) $(if $(FOLLOW),--follow)
+	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.status $(SCALE) $(FIG) $(if $(FOLLOW),--follow)
 
 .PHONY: provenance
 provenance: $(INSTALLED) ## From a figure to all that made it, every hash checked: FIG=paper_figures/small/fig7.pdf, ALL=1 (specifications)
-	@$(BIN)/python -m adaptive_smoothing.trace $(FIG) $(if $(ALL),--all)
+	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.provenance $(FIG) $(if $(ALL),--all)
 
 .PHONY: export
 export: $(INSTALLED) ## Write a scale's tables and metrics into one archive: SCALE
-	@$(BIN)/python -m adaptive_smoothing.archive export $(SCALE)
+	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.archive export $(SCALE)
 
 .PHONY: figures-from
 figures-from: $(INSTALLED) ## Redraw all figures of an archive, without training: ARCHIVE=small-results.tar.xz, FORCE=1 (write over others)
-	@$(BIN)/python -m adaptive_smoothing.archive figures-from $(ARCHIVE) $(if $(FORCE),--force)
+	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.archive figures-from $(ARCHIVE) $(if $(FORCE),--force)
 
 .PHONY: report
 report: $(INSTALLED) ## One HTML file to read a finished scale in, and to pass on: SCALE
@@ -75,7 +75,7 @@ report: $(INSTALLED) ## One HTML file to read a finished scale in, and to pass o
 
 .PHONY: report-so-far
 report-so-far: $(INSTALLED) ## The same of a scale that is not finished, or where a run failed, from what is there: SCALE
-	@$(BIN)/python -m adaptive_smoothing.report $(SCALE)
+	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.partial_report $(SCALE)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Time what docs/benchmarks.md tells, each against what it stands beside
@@ -129,7 +129,7 @@ format: $(INSTALLED) ## Rewrite Python and Snakemake files in the project's form
 
 .PHONY: deviations
 deviations: $(INSTALLED) ## Write docs/deviations.md from the comments of config/paper.yaml and from docs/deviations.yaml
-	$(BIN)/python -m adaptive_smoothing.assumptions
+	$(BIN)/python -m adaptive_smoothing.pipeline.commands.deviations
 
 .PHONY: rulegraph
 rulegraph: $(INSTALLED) ## Draw how the rules hang together: docs/rulegraph.svg (needs graphviz)

@@ -10,9 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-from adaptive_smoothing import jobs, paths, plan, provenance, warm
-from adaptive_smoothing.config import load_settings
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core import environment, paths
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline import plan, stages
+from adaptive_smoothing.pipeline.runtime import fork_server, jobs
+from adaptive_smoothing.pipeline.scales import load_settings
 
 # While it plans, Snakemake only adds to its graph of jobs; looking through all of it for garbage, again and again, took
 # a seventh of a dry run. What is young is still looked through.
@@ -60,11 +62,11 @@ include: "rules/figures.smk"
 include: "rules/report.smk"
 
 
-warm_process = warm.Warm()
+workers = fork_server.ForkServer()
 if settings.warm and workflow.remote_exec and jobs.asked_of_snakemake(sys.argv) > 1:
     # Several jobs in one (--groups) on a cluster's node, where no hook is called.
-    warm_process.start(warm.ON_A_NODE, own_session=False)
-    atexit.register(warm_process.stop)
+    workers.start(fork_server.NODE_PRELOAD, own_session=False)
+    atexit.register(workers.stop)
 
 
 onstart:
@@ -75,12 +77,12 @@ onstart:
         # end of a job, which has all waiting jobs looked at once a second until the end: a job more, a look more a second.
         workflow.scheduler.job_rate_limiter = None
     if settings.warm and workflow.local_exec:  # jobs on a cluster's nodes could not reach it
-        warm_process.start()
+        workers.start()
 
 
 onsuccess:
-    warm_process.stop()
+    workers.stop()
 
 
 onerror:
-    warm_process.stop()
+    workers.stop()

@@ -9,10 +9,11 @@ in the paper; IVON has one setting for all noises of a figure.
 import sys
 from collections.abc import Iterator
 
-from adaptive_smoothing import paths, records
-from adaptive_smoothing.errors import UserError
-from adaptive_smoothing.figures._style import method_looks, parameter_value
-from adaptive_smoothing.figures._summary import best, final, over_seeds
+from adaptive_smoothing.core import parquet, paths
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.figures._style import method_looks
+from adaptive_smoothing.results.names import parameter_value
+from adaptive_smoothing.results.summary import best, final, over_seeds
 
 FIGURES = ("fig5", "fig7", "fig8", "fig9")
 METHODS = ("ls", "sam", "ivon")
@@ -20,7 +21,7 @@ METHODS = ("ls", "sam", "ivon")
 
 def rows(scale: str, figure: str) -> Iterator[str]:
     """Yield a line a noise: figure, noise, and each method's accuracy in percent."""
-    frame, description = records.read_frame(paths.TABLE.format(scale=scale, figure=figure))
+    frame, description = parquet.read_frame(paths.TABLE.format(scale=scale, figure=figure))
     runs = final(frame, description)
     for task, of_task in runs.groupby("task", sort=False):
         cells = []

@@ -27,7 +27,11 @@ import torch
 from reference import common
 from torch.utils.data import DataLoader
 
-from adaptive_smoothing import datasets, labels, paths, plan, records, training
+from adaptive_smoothing.core import parquet, paths
+from adaptive_smoothing.data import corruption, prepare, storage
+from adaptive_smoothing.models import build
+from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.training import job
 
 SCALE = "small"
 NOISE = "symmetric20"
@@ -51,10 +55,10 @@ def written(folder: Path, planned: plan.Plan) -> tuple[str, str]:
     source = planned.sources()[run.dataset_folder]
     dataset = folder / run.dataset_folder
     files = {name: str(dataset / name) for name in paths.DATASET_FILES}
-    datasets.prepare(**source, files=files, source={"root": str(folder), "mirrors": [], "fetch": False})
+    prepare.prepare(**source, files=files, source={"root": str(folder), "mirrors": [], "fetch": False})
     noisy = str(folder / "labels.parquet")
     split = planned.split(run.dataset_folder)
-    labels.corrupt(str(dataset), planned.noise(NOISE), planned.scale.noise_seed, **split, output=noisy)
+    corruption.corrupt_labels(str(dataset), planned.noise(NOISE), planned.scale.noise_seed, **split, output=noisy)
     return str(dataset), noisy
 
 
@@ -62,7 +66,7 @@ def library(folder: Path, specification: plan.Specification, dataset: str, noisy
     """Train with the library; return the last test accuracy."""
     metrics = str(folder / "metrics.parquet")
     with contextlib.redirect_stdout(io.StringIO()):
-        training.train(
+        job.train(
             specification,
             "run",
             SCALE,
@@ -81,15 +85,15 @@ def library(folder: Path, specification: plan.Specification, dataset: str, noisy
 
 def script(specification: plan.Specification, dataset: str, noisy: str) -> float:
     """Train with the literal script; return the last test accuracy."""
-    prepared = datasets.open_prepared(dataset)
-    frame, _ = records.read_frame(noisy)
+    prepared = storage.open_prepared(dataset)
+    frame, _ = parquet.read_frame(noisy)
     rows = np.flatnonzero(frame["split"] == "train")
     arrays = prepared.arrays
     transform = common.transform(prepared.mean.tolist(), prepared.std.tolist())
     train = common.Images(np.asarray(arrays.train_images)[rows], frame["noisy"].to_numpy()[rows], transform)
     test = common.Images(np.asarray(arrays.test_images), np.asarray(arrays.test_labels), transform)
     torch.manual_seed(specification["seed"])
-    model = training.build_model(specification, prepared)
+    model = build.build_model(specification, prepared)
     method = importlib.import_module(f"reference.{specification['method']}")
     extra = {"classes": len(arrays.classes), "train_size": len(train)}
     accuracy: float = method.train(

@@ -20,7 +20,10 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 
-from adaptive_smoothing import collect, paths, plan, provenance, records, training
+from adaptive_smoothing.core import environment, parquet, paths
+from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.results import collect
+from adaptive_smoothing.training import job, metrics
 
 FIGURE = "fig5"
 
@@ -34,9 +37,9 @@ def runs_of(figure: plan.FigurePlan, count: int) -> Iterator[dict[str, Any]]:
 
 def write(folder: Path, figure: plan.FigurePlan, count: int) -> list[str]:
     """Write the metrics of so many runs; return the files."""
-    generator, made = np.random.default_rng(0), provenance.of_this_process()
+    generator, made = np.random.default_rng(0), environment.snapshot()
     fixed = {"diverged": False, "seconds": 1.0, "device": "cpu", "threads": 1, "peak_memory_mb": 1.0, "restarts": 0}
-    measured = [name for name, kind in records.EPOCH_COLUMNS.items() if kind == pa.float64()]
+    measured = [name for name, kind in metrics.EPOCH_COLUMNS.items() if kind == pa.float64()]
     files = []
     for number, specification in enumerate(runs_of(figure, count)):
         epochs = range(specification["evaluate_every"], specification["epochs"] + 1, specification["evaluate_every"])
@@ -45,11 +48,11 @@ def write(folder: Path, figure: plan.FigurePlan, count: int) -> list[str]:
             {**fixed, "epoch": epoch, **dict(zip(measured, row, strict=True))}
             for epoch, row in zip(epochs, values.tolist(), strict=True)
         ]
-        described = training.describe(specification, str(number), paths.PAPER)
-        table = records.metrics_table(described, specification["hyperparameters"], rows)
+        described = job.describe(specification, str(number), paths.PAPER)
+        table = metrics.metrics_table(described, specification["hyperparameters"], rows)
         record = {"specification": specification, "code": figure.runs[number % len(figure.runs)].code, **made}
         files.append(str(folder / f"{number}.parquet"))
-        records.encode(files[-1], table, record)  # without the fsync of records.write
+        parquet.encode(files[-1], table, record)  # without the fsync of records.write
     return files
 
 
@@ -57,7 +60,7 @@ def with_dataset(files: list[str]) -> pa.Table:
     """Return the rows of all files by way of a pyarrow dataset, and read what made each."""
     schemas = [pq.read_schema(file) for file in files]
     for schema in schemas:
-        json.loads(schema.metadata[records.KEY])
+        json.loads(schema.metadata[parquet.KEY])
     together = pa.unify_schemas([schema.remove_metadata() for schema in schemas])
     return pyarrow.dataset.dataset(files, schema=together, format="parquet").to_table()
 
@@ -84,7 +87,7 @@ def main() -> None:
         arguments = (figure.description, names, files, [], [""] * count, output, figure.code)
         ways: dict[str, Callable[[], object]] = {
             "collect (table written, fsync)": lambda: collect.collect(*arguments, strict=False),
-            "reading alone, as collect does": lambda: list(records.read_all(files)),
+            "reading alone, as collect does": lambda: list(parquet.read_all(files)),
             "reading alone, pyarrow dataset": lambda: with_dataset(files),
             "reading alone, loop of read_table": lambda: [pq.read_table(file, partitioning=None) for file in files],
         }

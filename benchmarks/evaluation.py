@@ -17,9 +17,11 @@ from steps import method, network
 from torch import nn
 from torch.func import functional_call, jvp
 
-from adaptive_smoothing import evaluation, label_noise, registry
-from adaptive_smoothing.batches import ImageBatches
-from adaptive_smoothing.methods import Method
+from adaptive_smoothing.core import registry
+from adaptive_smoothing.methods.base import Method
+from adaptive_smoothing.theory import label_noise
+from adaptive_smoothing.training import evaluation
+from adaptive_smoothing.training.sources.memory import MemoryBatches
 
 CPU = torch.device("cpu")
 
@@ -37,15 +39,15 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int, int], int, int, 
 }
 
 
-def images(count: int, shape: tuple[int, int, int]) -> ImageBatches:
+def images(count: int, shape: tuple[int, int, int]) -> MemoryBatches:
     """Return so many random images."""
     values = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
     channels = np.ones(shape[0], dtype=np.float32)
-    return ImageBatches(values, channels / 2, channels / 4, CPU)
+    return MemoryBatches(values, channels / 2, channels / 4, CPU)
 
 
 def pairs(
-    trained: Method, data: ImageBatches, batch: int, samples: int
+    trained: Method, data: MemoryBatches, batch: int, samples: int
 ) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
     """Return by name: a whole evaluation, and its bare passes."""
     model = trained.model
@@ -75,7 +77,7 @@ def pairs(
         return evaluation.posterior_averaged(model, trained.sampled_weights, in_order, samples)
 
     def noise() -> object:
-        return label_noise.of_posterior(model, mean, std, in_order, samples, torch.Generator().manual_seed(0))
+        return label_noise.estimate_label_noise(model, mean, std, in_order, samples, torch.Generator().manual_seed(0))
 
     return {
         "posterior-averaged": (averaged, lambda: passes(False)),

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from adaptive_smoothing import datasets, image_files
-from adaptive_smoothing.datasets import clothing1m
-from adaptive_smoothing.file_batches import FileBatches
+from adaptive_smoothing.data import image_files, types
+from adaptive_smoothing.data.datasets import clothing1m
+from adaptive_smoothing.training.sources.files import FileBatches
 
-DECODE = datasets.Decode(resize=256, crop=224)
+DECODE = types.Decode(resize=256, crop=224)
 BATCH = 64  # as in config/paper.yaml
 QUALITY = 90
 REPEATS = 3  # the largest speed counts
@@ -94,7 +94,7 @@ def main() -> None:
             print(f"{workers} workers: {max(found):.0f} images/s", flush=True)
         used = time.process_time()
         for number in range(asked.files):
-            image_files.decoded(folder / f"{number:07d}.jpg", DECODE)
+            image_files.decode_image(folder / f"{number:07d}.jpg", DECODE)
         print(f"decoding: {asked.files / (time.process_time() - used):.0f} images per second of processor time")
         for workers in (0, 2):
             for count in (asked.paths, 4 * asked.paths):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from steps import METHODS, batch, method, network
 
-from adaptive_smoothing import graphs, speed
+from adaptive_smoothing.training import cuda_graph, devices
 
 PLAIN = {"channels_last": False, "bf16": False, "tf32": False, "compile": False, "cuda_graph": False}
 SPEEDS = {
@@ -39,9 +39,9 @@ def milliseconds(run: Callable[[], object], count: int) -> float:
 def measured(name: str, settings: dict[str, bool], size: int, count: int) -> tuple[float, float]:
     """Return milliseconds of a whole step and of SGD's update alone (0 for other methods)."""
     device = torch.device("cuda")
-    speed.be_deterministic(device, 1, settings["tf32"])
-    one = method(name, speed.applied(network(), settings, device))
-    steps = graphs.Steps(one.step, size if settings["cuda_graph"] else None, device)
+    devices.be_deterministic(device, 1, settings["tf32"])
+    one = method(name, devices.configure(network(), settings, device))
+    steps = cuda_graph.CapturedStep(one.step, size if settings["cuda_graph"] else None, device)
     images, labels, indices = batch(size, "cuda")
     if settings["channels_last"]:
         images = images.contiguous(memory_format=torch.channels_last)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from adaptive_smoothing import registry
-from adaptive_smoothing.batches import ImageBatches
+from adaptive_smoothing.core import registry
+from adaptive_smoothing.training.sources.memory import MemoryBatches
 
 BATCH = 50
 CLASSES = 10
@@ -58,7 +58,7 @@ def sources(case: Case, device: torch.device) -> dict[str, Source]:
 
     def resident(count: int) -> Iterator[tuple[Tensor, Tensor]]:
         rows = np.arange(count)
-        batches = ImageBatches(images, half, half, device, rows=rows)
+        batches = MemoryBatches(images, half, half, device, rows=rows)
         for batch, indices in batches.shuffled(BATCH, case.augment, seed=0, epoch=0):
             yield batch, on_device[indices]
 

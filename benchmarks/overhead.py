@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from adaptive_smoothing import paths, plan
+from adaptive_smoothing.core import paths
+from adaptive_smoothing.pipeline import plan
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "rules", "workflow", "config", "envs", "profiles")

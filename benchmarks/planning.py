@@ -25,7 +25,8 @@ from typing import Any
 
 import yaml
 
-from adaptive_smoothing import config, paths, plan
+from adaptive_smoothing.core import paths
+from adaptive_smoothing.pipeline import plan, scales
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "rules", "workflow", "config", "envs", "profiles")
@@ -81,7 +82,9 @@ OWN = """
 import time
 import snakemake.cli
 begun = time.process_time()
-from adaptive_smoothing import jobs, paths, plan, provenance, warm
+from adaptive_smoothing.core import environment, paths
+from adaptive_smoothing.pipeline import plan, stages
+from adaptive_smoothing.pipeline.runtime import fork_server, jobs
 planned = plan.load(paths.PAPER)
 planned.figure_files()
 planned.extra_files()
@@ -187,7 +190,7 @@ def ours(folder: Path, factor: int) -> tuple[Candidate, plan.Plan]:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, folder / part)
     paper = folder / f"config/{paths.PAPER}.yaml"
-    content = yaml.load(paper.read_text(), Loader=config.StrictLoader)
+    content = yaml.load(paper.read_text(), Loader=scales.StrictLoader)
     content["seeds"] = list(range(factor * len(content["seeds"])))
     paper.write_text(json.dumps(content))
     return Candidate(folder), plan.Plan(paths.PAPER, folder / "config")

@@ -12,12 +12,12 @@ import time
 import torch
 from steps import batch, method, network
 
-from adaptive_smoothing import speed
+from adaptive_smoothing.training import devices
 
 
 def work(steps: int) -> None:
     """Do one step and wait for a line; do so many steps and say what share of the processor time other threads took."""
-    speed.be_deterministic(torch.device("cpu"), 1)
+    devices.be_deterministic(torch.device("cpu"), 1)
     one, given = method("IVON", network()), batch(50)
     one.step(*given)
     print("ready", flush=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from adaptive_smoothing import registry
-from adaptive_smoothing.methods import Context, Method
+from adaptive_smoothing.core import registry
+from adaptive_smoothing.methods.base import Context, Method, method_class
 
 SCHEDULE = {"kind": "step", "milestones": (100,), "factor": 0.1}
 SGD = {"lr": 0.1, "weight_decay": 1e-3, "momentum": 0.9, "schedule": SCHEDULE}
@@ -40,7 +40,7 @@ def method(name: str, model: torch.nn.Module) -> Method:
     """Return one of METHODS for the model."""
     module_name, settings, _ = METHODS[name]
     module = registry.load("method", module_name)
-    made: Method = module.Training(model, module.Hyperparameters(**settings), Context(50_000, CLASSES))
+    made: Method = method_class(module)(model, module.Hyperparameters(**settings), Context(50_000, CLASSES))
     return made
 
 

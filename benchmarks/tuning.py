@@ -12,8 +12,9 @@ import sys
 
 import pandas as pd
 
-from adaptive_smoothing import paths, plan, records
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core import parquet, paths
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline import plan
 
 AXES = {"ls": ("lr", "alpha"), "sam": ("lr", "rho"), "ivon": ("lr", "hess_init")}
 PER_NOISE = ("alpha", "rho")  # chosen anew for each noise, as in the figures
@@ -32,7 +33,7 @@ def scores(frame: pd.DataFrame, method: str) -> pd.Series:
 def main(scale: str) -> None:
     """Print each method's scores and its pick, for each of the scale's tables."""
     for name, described in plan.load(scale).scale.figures.items():
-        frame, _ = records.read_frame(paths.TABLE.format(scale=scale, figure=name))
+        frame, _ = parquet.read_frame(paths.TABLE.format(scale=scale, figure=name))
         print(f"{described.title}\n")
         for method in AXES:
             found = scores(frame, method)

@@ -14,6 +14,10 @@ rule corrupt_labels:
     params:
         noise=planned(lambda wildcards: plan.load(wildcards.scale).noise(wildcards.noise)),
         split=planned(lambda wildcards: plan.load(wildcards.scale).split(wildcards.dataset)),
-        code=planned(lambda wildcards: plan.labels_code(plan.load(wildcards.scale).noise(wildcards.noise)["kind"])),
+        code=planned(
+            lambda wildcards: stages.code(
+                "corrupt_labels", noise=plan.load(wildcards.scale).noise(wildcards.noise)["kind"]
+            )
+        ),
     script:
         "../workflow/scripts/corrupt_labels.py"

@@ -23,8 +23,8 @@ rule notes:
     params:
         label=planned(lambda wildcards: plan.load(wildcards.scale).scale.label),
         policy=settings.versions,
-        versions=provenance.versions(),
-        code=plan.notes_code(),
+        versions=environment.versions(),
+        code=stages.code("notes"),
     script:
         "../workflow/scripts/notes.py"
 
@@ -42,7 +42,7 @@ rule judge_claims:
         "../envs/figures.yaml"
     params:
         label=planned(lambda wildcards: plan.load(wildcards.scale).scale.label),
-        code=plan.claims_code(),
+        code=stages.code("judge_claims"),
     script:
         "../workflow/scripts/judge_claims.py"
 
@@ -87,8 +87,8 @@ rule index:
         about=planned(lambda wildcards: plan.load(wildcards.scale).about()),
         documents=planned(lambda wildcards: plan.load(wildcards.scale).documents()),
         policy=settings.versions,
-        versions=provenance.versions(),
-        code=plan.report_code(),
+        versions=environment.versions(),
+        code=stages.code("index"),
     script:
         "../workflow/scripts/index.py"
 

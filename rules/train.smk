@@ -25,7 +25,7 @@ rule train:
     params:
         specification=of_run(lambda run: run.specification),
         code=of_run(lambda run: run.code),
-        versions=provenance.versions() if settings.versions == "rerun" else "not looked at",
+        versions=environment.versions() if settings.versions == "rerun" else "not looked at",
     script:
         "../workflow/scripts/train.py"
 

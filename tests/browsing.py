@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from playwright.sync_api import Browser, Frame, Locator, Page
 
-from adaptive_smoothing import paths
+from adaptive_smoothing.core import paths
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PICTURES = ("Figures", "Beyond the paper")  # categories that hold a page a figure

@@ -4,7 +4,9 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from adaptive_smoothing import datasets, labels, paths, plan
+from adaptive_smoothing.core import paths
+from adaptive_smoothing.data import corruption, prepare
+from adaptive_smoothing.pipeline import plan
 
 ROOT = Path(__file__).parents[1]
 NOWHERE: dict[str, Any] = {"root": "", "mirrors": [], "fetch": False}  # where digits come from: scikit-learn holds them
@@ -13,8 +15,10 @@ NOWHERE: dict[str, Any] = {"root": "", "mirrors": [], "fetch": False}  # where d
 def prepared_digits(folder: Path) -> Path:
     """Prepare 197 training digits, 20 of them held out, with 40 % wrong labels, in `folder`; return it."""
     files = {name: str(folder / "digits" / name) for name in paths.DATASET_FILES}
-    datasets.prepare("digits", {"test_size": 1600}, 0, files, None, NOWHERE)
-    labels.corrupt(str(folder / "digits"), {"kind": "symmetric", "rate": 0.4}, 0, 0, 20, str(folder / "labels.parquet"))
+    prepare.prepare("digits", {"test_size": 1600}, 0, files, None, NOWHERE)
+    corruption.corrupt_labels(
+        str(folder / "digits"), {"kind": "symmetric", "rate": 0.4}, 0, 0, 20, str(folder / "labels.parquet")
+    )
     return folder
 
 

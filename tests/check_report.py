@@ -10,7 +10,7 @@ from pathlib import Path
 from browsing import BROWSERS, alone, check_content, check_pages, opened, program
 from playwright.sync_api import sync_playwright
 
-from adaptive_smoothing import plan
+from adaptive_smoothing.pipeline import plan
 
 
 def main() -> int:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from adaptive_smoothing import paths, plan, records
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core import parquet, paths
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline import plan
 
 SCALE = "small"
 FIGURES = [f"fig{number}" for number in range(2, 11)]
@@ -25,7 +26,7 @@ def shortfalls(figure: plan.FigurePlan) -> Iterator[str]:
             yield f"{file}: absent or empty"
     file = paths.TABLE.format(scale=SCALE, figure=figure.name)
     try:
-        table, description = records.read_frame(file)
+        table, description = parquet.read_frame(file)
     except UserError as error:
         yield str(error)
         return

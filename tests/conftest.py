@@ -9,7 +9,7 @@ import torch
 from cases import prepared_digits
 from torch import nn
 
-from adaptive_smoothing import paths
+from adaptive_smoothing.core import paths
 
 ROOT = Path(__file__).parents[1]
 

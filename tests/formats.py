@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adaptive_smoothing.files import written_whole
+from adaptive_smoothing.core.files import atomic_write
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -155,7 +155,7 @@ def write_resnet50_weights(root: Path, name: str) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     if not path.exists():
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(content)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import formats
 
-from adaptive_smoothing import plan
-from adaptive_smoothing.config import Scale
-from adaptive_smoothing.errors import UserError, unknown
+from adaptive_smoothing.core.errors import UserError, unknown
+from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.pipeline.scales import Scale
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "mnist": formats.write_mnist,

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from adaptive_smoothing import noise, options, plan, registry
-from adaptive_smoothing.config import options_of
-from adaptive_smoothing.errors import UserError
-from adaptive_smoothing.methods import Context, Method
+from adaptive_smoothing.core import options, registry
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.data import corruption
+from adaptive_smoothing.methods.base import Context, Method, method_class
+from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.pipeline.scales import validate_options
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("method", "model", "dataset", "noise", "figure")
@@ -43,12 +45,12 @@ def test_the_options_read_without_importing_equal_the_modules_own(kind, name):
 @pytest.mark.parametrize(("kind", "name"), ENTRIES)
 def test_an_unknown_option_is_refused_by_name(kind, name):
     with pytest.raises(UserError, match="unknown key 'no_such_option'"):
-        options_of(kind, name, {"no_such_option": 1}, "here")
+        validate_options(kind, name, {"no_such_option": 1}, "here")
 
 
 @pytest.mark.parametrize(("kind", "name"), ENTRIES)
 def test_every_file_opens_with_what_it_makes(kind, name):
-    path = registry.PACKAGE / f"{kind}s" / f"{name}.py"
+    path = registry.path(kind, name)
     assert len(ast.get_docstring(ast.parse(path.read_text())) or "") > 40
 
 
@@ -63,7 +65,7 @@ def test_a_method_trains_and_lets_itself_be_stopped_and_evaluated(plans, network
     module = registry.load("method", name)
     model = network()
     torch.manual_seed(0)
-    method = module.Training(model, module.Hyperparameters(**hyperparameters(plans, name)), Context(60, 3))
+    method = method_class(module)(model, module.Hyperparameters(**hyperparameters(plans, name)), Context(60, 3))
     assert isinstance(method, Method)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for images, labels in batches:
@@ -72,7 +74,7 @@ def test_a_method_trains_and_lets_itself_be_stopped_and_evaluated(plans, network
     method.epoch_end()
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
     after = [parameter.detach().clone() for parameter in model.parameters()]
-    with method.evaluation_ready(lambda: (images for images, _ in batches)):
+    with method.evaluation_mode(lambda: (images for images, _ in batches)):
         model(batches[0][0])
     method.load_state_dict(method.state_dict())
     assert all(torch.equal(old, new) for old, new in zip(after, model.parameters(), strict=True))
@@ -83,7 +85,7 @@ def test_a_method_says_how_many_gradients_a_step_takes(plans, network, batches, 
     module = registry.load("method", name)
     given = hyperparameters(plans, name)
     given = {**given, "mc_samples": 3} if "mc_samples" in given else given
-    method = module.Training(network(), module.Hyperparameters(**given), Context(60, 3))
+    method = method_class(module)(network(), module.Hyperparameters(**given), Context(60, 3))
     passes, real = [], torch.Tensor.backward
     monkeypatch.setattr(torch.Tensor, "backward", lambda self, *more: (passes.append(1), real(self, *more)))
     method.step(*batches[0], torch.arange(10))
@@ -94,7 +96,7 @@ def test_a_method_says_how_many_gradients_a_step_takes(plans, network, batches, 
 def test_a_methods_posterior_and_soft_labels_have_their_shapes(plans, network, batches, name):
     module = registry.load("method", name)
     model = network()
-    method = module.Training(model, module.Hyperparameters(**hyperparameters(plans, name)), Context(60, 3))
+    method = method_class(module)(model, module.Hyperparameters(**hyperparameters(plans, name)), Context(60, 3))
     method.step(*batches[0], torch.arange(10))
     std, soft = method.posterior_std(), method.soft_labels()
     if std is not None:
@@ -139,7 +141,7 @@ def test_a_noises_matrix_holds_probabilities(plans, name):
     parameters = [noise.parameters() for one in plans for noise in one.scale.noises.values() if noise.kind == name]
     assert parameters, f"no shipped scale uses {name}"
     for classes in (3, 10):
-        matrix = noise.matrix(parameters[0], classes)
+        matrix = corruption.transition_matrix(parameters[0], classes)
         assert matrix.shape == (classes, classes)
         np.testing.assert_allclose(matrix.sum(axis=1), 1)
         assert (matrix >= 0).all()
@@ -147,6 +149,6 @@ def test_a_noises_matrix_holds_probabilities(plans, name):
 
 @pytest.mark.parametrize("name", registry.names("figure"))
 def test_a_figure_names_its_table(name):
-    from adaptive_smoothing.collect import TABLES
+    from adaptive_smoothing.results.tables import TABLES
 
     assert registry.constant("figure", name, "TABLE") in TABLES

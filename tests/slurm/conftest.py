@@ -22,7 +22,8 @@ import pandas as pd
 import pytest
 from cluster import Cluster, alive, wait_for
 
-from adaptive_smoothing import records
+from adaptive_smoothing.core import parquet
+from adaptive_smoothing.training.metrics import NOT_REPRODUCED
 
 # A training that saves at every step would otherwise measure the disk; other people's, often.
 if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 2 << 30:
@@ -117,12 +118,12 @@ def project(prepared: Path, tmp_path: Path) -> Path:
 def metrics(folder: Path, seed: int) -> pd.DataFrame:
     """Return the metrics of a run without the columns that say how the run went."""
     frame = whole_metrics(folder, seed)
-    return frame.drop(columns=list(records.NOT_REPRODUCED))
+    return frame.drop(columns=list(NOT_REPRODUCED))
 
 
 def whole_metrics(folder: Path, seed: int) -> pd.DataFrame:
     """Return the metrics of a run."""
-    return records.read_frame(folder / METRICS.format(run=RUN.format(seed=seed)))[0]
+    return parquet.read_frame(folder / METRICS.format(run=RUN.format(seed=seed)))[0]
 
 
 class Observer(threading.Thread):

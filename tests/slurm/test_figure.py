@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Head, workflow_tests
 
-from adaptive_smoothing import records
+from adaptive_smoothing.core import parquet
+from adaptive_smoothing.training import metrics
 
 FIGURE = "paper_figures/{scale}/fig7.pdf"
 TABLE = "results/{scale}/figures/fig7.parquet"
@@ -23,11 +24,11 @@ def made_locally(scale: str, folder: Path) -> pd.DataFrame:
     table = TABLE.format(scale=scale)
     plan = ["snakemake", "--dry-run", table]
     if "Nothing to be done" in subprocess.run(plan, cwd=ROOT, capture_output=True, text=True, check=False).stdout:
-        return records.read_frame(ROOT / table)[0]
+        return parquet.read_frame(ROOT / table)[0]
     folder.mkdir()
     workflow_tests().copied(folder)
     subprocess.run(["snakemake", table, "--cores", "2"], cwd=folder, check=True, capture_output=True)
-    return records.read_frame(folder / table)[0]
+    return parquet.read_frame(folder / table)[0]
 
 
 GROUPED = [
@@ -51,8 +52,8 @@ def test_figure_7_is_the_local_runs(slurm, tmp_path, scale, grouped):
     finally:
         head.close()
     assert (folder / FIGURE.format(scale=scale)).read_bytes().startswith(b"%PDF")
-    table = records.read_frame(folder / TABLE.format(scale=scale))[0]
-    columns = [column for column in table.columns if column not in records.NOT_REPRODUCED]
+    table = parquet.read_frame(folder / TABLE.format(scale=scale))[0]
+    columns = [column for column in table.columns if column not in metrics.NOT_REPRODUCED]
     pd.testing.assert_frame_equal(table[columns], local[columns], check_exact=True)
     ids = head.job_ids()
     runs = table["run"].nunique()

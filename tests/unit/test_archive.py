@@ -14,7 +14,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from adaptive_smoothing import archive, collect, config, drawn, paths, plan, provenance, records, training
+from adaptive_smoothing.core import environment, parquet, paths
+from adaptive_smoothing.figures import draw_record
+from adaptive_smoothing.pipeline import plan, scales
+from adaptive_smoothing.pipeline.commands import archive
+from adaptive_smoothing.results import collect
+from adaptive_smoothing.training import job, metrics
 
 ROOT = Path(__file__).parents[2]
 SCALE = "synthetic"  # plans are kept by name for a whole process: no other test may use it
@@ -24,7 +29,7 @@ TABLES = [f"results/{SCALE}/figures/fig2.parquet", FIG9]
 
 def make_results() -> None:
     """Write the scale and, in place of training, made-up metrics, here; then the tables of its figures."""
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
     content["seeds"] = [0]
     content["figures"] = {name: content["figures"][name] for name in ("fig2", "fig9")}
     content["figures"]["fig9"]["runs"][0]["methods"] = {"ivon": {}, "ls": {"alpha": [0, 0.3]}}
@@ -39,14 +44,14 @@ def make_results() -> None:
 
 def write_metrics(run: plan.Run, number: int) -> str:
     file = paths.METRICS.format(scale=SCALE, run=run.name)
-    numbers = [name for name, kind in records.EPOCH_COLUMNS.items() if kind == pa.float64()]
+    numbers = [name for name, kind in metrics.EPOCH_COLUMNS.items() if kind == pa.float64()]
     fixed = {**dict.fromkeys(numbers, 0.5), "diverged": False}
     fixed |= {"seconds": 1.0 + number, "device": "cpu", "threads": 1}
     rows = [{**fixed, "epoch": epoch, "test_accuracy": 0.1 * (number + 1)} for epoch in (1, 2)]
-    described = training.describe(run.specification, run.name, SCALE)
-    table = records.metrics_table(described, run.specification["hyperparameters"], rows)
-    made = {"specification": run.specification, "code": run.code, **provenance.of_this_process()}
-    records.write(file, table, made)
+    described = job.describe(run.specification, run.name, SCALE)
+    table = metrics.metrics_table(described, run.specification["hyperparameters"], rows)
+    made = {"specification": run.specification, "code": run.code, **environment.snapshot()}
+    parquet.write(file, table, made)
     return file
 
 
@@ -162,7 +167,9 @@ sys.exit(archive.main(["figures-from", {str(project)!r}]))
     assert set(ours) == results | figures | record_files | {f"config/{SCALE}.yaml"}
     assert all(ours[file] == theirs[file] for file in results)
     for figure in figures:
-        assert drawn.table_named_in(figure) == drawn.sha256(f"results/{SCALE}/figures/{Path(figure).stem}.parquet")
+        assert draw_record.table_named_in(figure) == draw_record.sha256(
+            f"results/{SCALE}/figures/{Path(figure).stem}.parquet"
+        )
 
 
 def test_a_second_time_the_same_comes_out(project):
@@ -226,7 +233,7 @@ def test_a_missing_member_is_refused(project, capsys):
         f"results/{SCALE}/figures/_style.parquet",
         f"results/{SCALE}/runs/a/posterior.pt",
         "results/other/figures/fig2.parquet",
-        "workflow/adaptive_smoothing/archive.py",
+        "workflow/adaptive_smoothing/pipeline/commands/archive.py",
     ],
 )
 def test_a_member_that_belongs_elsewhere_is_refused(project, name, capsys):
@@ -326,35 +333,35 @@ def test_a_pdf_names_its_table_in_plain_sight(project):
     """Any reader of PDF metadata shows it; two hashes, or none, are refused."""
     archive.figures_from(str(project), force=False)
     pdf = Path(f"paper_figures/{SCALE}/fig9.pdf")
-    named = drawn.sha256(FIG9)
-    assert drawn.table_named_in(pdf) == named == drawn.table_named_in(pdf.with_suffix(".png"))
+    named = draw_record.sha256(FIG9)
+    assert draw_record.table_named_in(pdf) == named == draw_record.table_named_in(pdf.with_suffix(".png"))
     content = pdf.read_bytes()
     assert content.count(f"/Keywords (table sha256:{named})".encode()) == 1
     other = f"/Keywords (table sha256:{'0' * 64})".encode()
     for changed in (content + other, content.replace(b"/Keywords", b"/Keyw0rds")):
         pdf.write_bytes(changed)
         with pytest.raises(archive.UserError, match="does not name the hash of one table"):
-            drawn.table_named_in(pdf)
+            draw_record.table_named_in(pdf)
 
 
 def test_a_title_cannot_pose_as_the_hash(project, tmp_path):
     table, description = archive_table(project)
     description["title"] = f"/Keywords (table sha256:{'0' * 64})"
     file = str(tmp_path / "fig2.parquet")
-    records.write(file, table, description)
+    parquet.write(file, table, description)
     pdf = str(tmp_path / "fig2.pdf")
     archive.drawing.draw(file, [pdf], str(tmp_path / "fig2.drawn.json"))
-    assert drawn.table_named_in(pdf) == drawn.sha256(file)
-    assert drawn.read_record(tmp_path / "fig2.drawn.json").files == {pdf: drawn.sha256(pdf)}
+    assert draw_record.table_named_in(pdf) == draw_record.sha256(file)
+    assert draw_record.read_record(tmp_path / "fig2.drawn.json").files == {pdf: draw_record.sha256(pdf)}
 
 
 def archive_table(file: Path):
     Path("fig2.parquet").write_bytes(unpacked(file)[TABLES[0]])
-    return records.read("fig2.parquet")
+    return parquet.read("fig2.parquet")
 
 
 def test_the_command_ends_with_one_sentence(tmp_path):
-    command = [sys.executable, "-m", "adaptive_smoothing.archive", "export", "nosuchscale"]
+    command = [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.archive", "export", "nosuchscale"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

@@ -19,9 +19,11 @@ import numpy as np
 import pytest
 import torchvision.datasets
 
-from adaptive_smoothing.datasets import Source, _archives, _fetching, cifar10, cifar100, fashion_mnist, mnist
-from adaptive_smoothing.datasets._archives import File, Part
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.data import archives, download
+from adaptive_smoothing.data.archives import File, Part
+from adaptive_smoothing.data.datasets import cifar10, cifar100, fashion_mnist, mnist
+from adaptive_smoothing.data.types import Source
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000).astype(np.uint8).tobytes()
 PACKED = gzip.compress(CONTENT, mtime=0)
@@ -90,9 +92,9 @@ def server():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(_fetching, "WAITS", (0.01, 0.02))
-    monkeypatch.setattr(_fetching, "TIMEOUT", 0.5)
-    monkeypatch.setattr(_archives, "LOOK_AGAIN", 0.02)
+    monkeypatch.setattr(download, "WAITS", (0.01, 0.02))
+    monkeypatch.setattr(download, "TIMEOUT", 0.5)
+    monkeypatch.setattr(archives, "LOOK_AGAIN", 0.02)
 
 
 def file_at(*urls):
@@ -120,7 +122,7 @@ def test_an_absent_file_is_fetched_from_the_publisher_and_later_used(tmp_path, s
     server.answers["/images.gz"] = [PACKED]
     file = file_at(f"{server.url}/images.gz")
     for _ in range(2):
-        _archives.obtain("set", [file], Source(tmp_path))
+        archives.obtain("set", [file], Source(tmp_path))
     assert (tmp_path / NAME).read_bytes() == PACKED
     assert server.requests == {"/images.gz": 1}
     assert files_below(tmp_path) == {NAME, ".set.lock"}
@@ -144,7 +146,7 @@ def test_a_source_that_fails_is_named_and_the_next_is_tried(tmp_path, server, ca
     server.answers["/bad/images.gz"] = answers
     server.answers["/good/images.gz"] = [PACKED]
     file = file_at(f"{server.url}/good/images.gz")
-    _archives.obtain("set", [file], Source(tmp_path, mirrors=(f"{server.url}/bad",)))
+    archives.obtain("set", [file], Source(tmp_path, mirrors=(f"{server.url}/bad",)))
     assert (tmp_path / NAME).read_bytes() == PACKED
     assert server.requests == {"/bad/images.gz": requests, "/good/images.gz": 1}
     log = capfd.readouterr().out
@@ -152,7 +154,7 @@ def test_a_source_that_fails_is_named_and_the_next_is_tried(tmp_path, server, ca
     with pytest.raises(
         UserError, match=rf"dataset set: {NAME} cannot be fetched \({server.url}/bad/images.gz: .*{reason}"
     ):
-        _archives.obtain("set", [file_at(f"{server.url}/bad/images.gz")], Source(tmp_path / "other"))
+        archives.obtain("set", [file_at(f"{server.url}/bad/images.gz")], Source(tmp_path / "other"))
     assert files_below(tmp_path / "other") == {".set.lock"}
 
 
@@ -161,7 +163,7 @@ def test_a_source_that_fails_is_named_and_the_next_is_tried(tmp_path, server, ca
 )
 def test_what_fails_once_is_tried_again_at_the_same_source(tmp_path, server, first):
     server.answers["/images.gz"] = [first, PACKED]
-    _archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
+    archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
     assert (tmp_path / NAME).read_bytes() == PACKED
     assert server.requests == {"/images.gz": 2}
 
@@ -171,7 +173,7 @@ def test_nobody_answering_is_one_sentence_that_lists_all_and_says_what_to_do(tmp
         closed.bind(("127.0.0.1", 0))  # bound, but not listening: refused
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         with pytest.raises(UserError) as refused:
-            _archives.obtain("set", [file_at(f"{url}/images.gz")], Source(tmp_path, mirrors=("/no/such", f"{url}/m/")))
+            archives.obtain("set", [file_at(f"{url}/images.gz")], Source(tmp_path, mirrors=("/no/such", f"{url}/m/")))
     assert str(refused.value) == (
         f"dataset set: {NAME} cannot be fetched (/no/such: no such folder; {url}/m/: Connection refused; "
         f"{url}/images.gz: Connection refused); without internet, put it (md5 {md5(PACKED)}) at {tmp_path / NAME}, "
@@ -186,7 +188,7 @@ def test_mirrors_come_first_in_their_order(tmp_path, server):
         if data is not None:
             write(folder / "images.gz", data)
     source = Source(tmp_path / "root", mirrors=(f"{server.url}/", *map(str, folders)))
-    _archives.obtain("set", [file_at(f"{server.url}/publisher/images.gz")], source)
+    archives.obtain("set", [file_at(f"{server.url}/publisher/images.gz")], source)
     assert (tmp_path / "root" / NAME).read_bytes() == PACKED
     assert server.requests == {"/images.gz": 1}, "the URL mirror was first, the publisher was not asked"
 
@@ -206,7 +208,7 @@ def test_a_mirror_folder_may_hold_the_file_in_any_form(tmp_path, held, data, obt
     write(tmp_path / "mirror" / held, data)
     source = Source(tmp_path / "root", mirrors=(str(tmp_path / "mirror"),))
     before = tree(tmp_path / "mirror")
-    with _archives.unpacked("set", [file_at()], source) as folder:
+    with archives.unpacked("set", [file_at()], source) as folder:
         assert (folder / "set/raw/images").read_bytes() == CONTENT
     assert not folder.exists()
     assert files_below(tmp_path / "root") == {obtained, ".set.lock"}
@@ -215,20 +217,20 @@ def test_a_mirror_folder_may_hold_the_file_in_any_form(tmp_path, held, data, obt
 
 def test_a_mirror_by_file_url(tmp_path):
     write(tmp_path / "a mirror/images.gz", PACKED)
-    _archives.obtain("set", [file_at()], Source(tmp_path / "root", mirrors=((tmp_path / "a mirror").as_uri(),)))
+    archives.obtain("set", [file_at()], Source(tmp_path / "root", mirrors=((tmp_path / "a mirror").as_uri(),)))
     assert (tmp_path / "root" / NAME).read_bytes() == PACKED
 
 
 def test_a_mirror_of_another_kind_is_refused(tmp_path):
     with pytest.raises(UserError, match="mirror 's3://bucket': cannot read s3://; legal: http://, https://, file://"):
-        _archives.obtain("set", [file_at()], Source(tmp_path, mirrors=("s3://bucket",)))
+        archives.obtain("set", [file_at()], Source(tmp_path, mirrors=("s3://bucket",)))
 
 
 @pytest.mark.parametrize("broken", [PACKED[:5000], b"", PACKED[:-1] + b"x"], ids=["truncated", "empty", "altered"])
 def test_a_broken_file_is_named_removed_and_fetched_again_once(tmp_path, server, capfd, broken):
     write(tmp_path / NAME, broken)
     server.answers["/images.gz"] = [PACKED]
-    _archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
+    archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
     assert (tmp_path / NAME).read_bytes() == PACKED
     assert server.requests == {"/images.gz": 1}
     assert f"{tmp_path / NAME} is truncated or damaged ({len(broken):,} bytes" in capfd.readouterr().out
@@ -238,7 +240,7 @@ def test_a_broken_file_that_comes_broken_again_is_an_error_and_is_not_left(tmp_p
     write(tmp_path / NAME, PACKED[:5000])
     server.answers["/images.gz"] = [PACKED[:6000]]
     with pytest.raises(UserError, match=r"cannot be fetched .* is truncated or damaged \(6,000 bytes"):
-        _archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
+        archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
     assert files_below(tmp_path) == {".set.lock"}
 
 
@@ -251,7 +253,7 @@ def test_a_named_folder_is_verified_and_never_written(tmp_path, server):
     write(tmp_path / "c.gz", PACKED)
     before = tree(tmp_path)
     with pytest.raises(UserError) as refused:
-        _archives.obtain("set", files, Source(tmp_path, mirrors=(server.url,), fetch=False))
+        archives.obtain("set", files, Source(tmp_path, mirrors=(server.url,), fetch=False))
     message = str(refused.value)
     assert f"{tmp_path}/a.gz is truncated or damaged (100 bytes with md5 {md5(PACKED[:100])}" in message
     assert f"{tmp_path}/b.gz is missing (md5 {md5(PACKED)}), published at {server.url}/b.gz" in message
@@ -260,10 +262,10 @@ def test_a_named_folder_is_verified_and_never_written(tmp_path, server):
     write(tmp_path / "b", CONTENT[:-1])
     write(tmp_path / "a.gz", PACKED)
     with pytest.raises(UserError, match=rf"{tmp_path}/b is truncated or damaged"):
-        _archives.obtain("set", files, Source(tmp_path, fetch=False))
+        archives.obtain("set", files, Source(tmp_path, fetch=False))
     write(tmp_path / "b", CONTENT)
     before = tree(tmp_path)
-    with _archives.unpacked("set", files, Source(tmp_path, fetch=False)) as folder:
+    with archives.unpacked("set", files, Source(tmp_path, fetch=False)) as folder:
         assert [(folder / name).read_bytes() == CONTENT for name in "abc"] == [True] * 3
     assert tree(tmp_path) == before
     assert not server.requests
@@ -272,21 +274,21 @@ def test_a_named_folder_is_verified_and_never_written(tmp_path, server):
 def test_other_data_in_the_same_format_need_no_checksum_but_must_be_there(tmp_path):
     source = Source(tmp_path, fetch=False, published=False)
     with pytest.raises(UserError, match=rf"{tmp_path / NAME} is missing"):
-        _archives.obtain("set", [file_at()], source)
+        archives.obtain("set", [file_at()], source)
     write(tmp_path / NAME, gzip.compress(b"tiny"))
-    with _archives.unpacked("set", [file_at()], source) as folder:
+    with archives.unpacked("set", [file_at()], source) as folder:
         assert (folder / "set/raw/images").read_bytes() == b"tiny"
     write(tmp_path / NAME, PACKED[:5000])
     with (
         pytest.raises(UserError, match=rf"dataset set: {tmp_path / NAME} cannot be unpacked .*ended before"),
-        _archives.unpacked("set", [file_at()], source),
+        archives.unpacked("set", [file_at()], source),
     ):
         pass
 
 
 def fetch_in_child(root, url, barrier):
     barrier.wait()
-    _archives.obtain("set", [file_at(url)], Source(root))
+    archives.obtain("set", [file_at(url)], Source(root))
 
 
 def test_two_processes_fetch_once(tmp_path, server):
@@ -313,7 +315,7 @@ def test_who_comes_second_waits_says_so_and_uses_what_came(tmp_path, server, cap
 
     def second():
         try:
-            _archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
+            archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
         except Exception as error:
             failures.append(error)
 
@@ -336,7 +338,7 @@ def wait_for(condition):
 
 def test_a_process_killed_while_fetching_leaves_nothing_that_is_taken_for_whole(tmp_path, server, monkeypatch):
     server.answers["/images.gz"] = [(PACKED[:5000], len(PACKED), 30), PACKED]
-    monkeypatch.setattr(_fetching, "TIMEOUT", 20)
+    monkeypatch.setattr(download, "TIMEOUT", 20)
     child = forked.Process(target=fetch_in_child, args=(tmp_path, f"{server.url}/images.gz", forked.Barrier(1)))
     child.start()
     wait_for(lambda: any((tmp_path / "set/raw").glob(".images.gz.*")))
@@ -346,8 +348,8 @@ def test_a_process_killed_while_fetching_leaves_nothing_that_is_taken_for_whole(
     (leftover,) = (tmp_path / "set/raw").iterdir()
     assert leftover.name.startswith(".images.gz.")
     with pytest.raises(UserError, match="is missing"):
-        _archives.obtain("set", [file_at()], Source(tmp_path, fetch=False))
-    _archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
+        archives.obtain("set", [file_at()], Source(tmp_path, fetch=False))
+    archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
     assert files_below(tmp_path) == {NAME, ".set.lock"}
     assert (tmp_path / NAME).read_bytes() == PACKED
 
@@ -367,14 +369,14 @@ def test_a_tar_gives_its_parts_and_nothing_else(tmp_path):
     write(tmp_path / "root/all.tar.gz", packed)
     file = File("all.tar.gz", md5(packed), (), (Part("batches/one", md5(b"1")), Part("batches/two", md5(b"22"))))
     source = Source(tmp_path / "root", fetch=False)
-    with _archives.unpacked("set", [file], source) as folder:
+    with archives.unpacked("set", [file], source) as folder:
         assert files_below(folder) == {"batches/one", "batches/two"}
         assert (folder / "batches/two").read_bytes() == b"22"
     assert files_below(tmp_path) == {"root/all.tar.gz"}
     lacking = File("all.tar.gz", md5(packed), (), (*file.parts, Part("batches/three", None)))
     with (
         pytest.raises(UserError, match=r"all.tar.gz does not hold batches/three"),
-        _archives.unpacked("set", [lacking], source),
+        archives.unpacked("set", [lacking], source),
     ):
         pass
 
@@ -385,9 +387,9 @@ def test_parts_left_by_a_killed_unpacking_are_not_taken_for_whole(tmp_path):
     write(tmp_path / "root/batches/one", b"1")
     write(tmp_path / "root/batches/two", b"2")
     with pytest.raises(UserError, match=r"all.tar.gz is missing .*; .*batches/two is truncated"):
-        _archives.obtain("set", [file], Source(tmp_path / "root", fetch=False))
+        archives.obtain("set", [file], Source(tmp_path / "root", fetch=False))
     write(tmp_path / "mirror/all.tar.gz", packed)
-    with _archives.unpacked("set", [file], Source(tmp_path / "root", (str(tmp_path / "mirror"),))) as folder:
+    with archives.unpacked("set", [file], Source(tmp_path / "root", (str(tmp_path / "mirror"),))) as folder:
         assert (folder / "batches/two").read_bytes() == b"22"
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adaptive_smoothing import assumptions, config
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline import scales
+from adaptive_smoothing.pipeline.commands import deviations
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "config" / "paper.yaml"
@@ -17,7 +18,7 @@ HEADER_LINES = 1  # the line at the top of paper.yaml that says what ASSUMED mea
 
 @pytest.fixture(scope="module")
 def changes():
-    return assumptions.Changes("paper", ROOT / "config")
+    return deviations.Changes("paper", ROOT / "config")
 
 
 def doctored(tmp_path, *replacements):
@@ -26,12 +27,12 @@ def doctored(tmp_path, *replacements):
         assert text.count(old) == 1, f"the test expects one '{old}' in paper.yaml"
         text = text.replace(old, new)
     (tmp_path / "paper.yaml").write_text(text, encoding="utf-8")
-    return assumptions.Changes("paper", tmp_path)
+    return deviations.Changes("paper", tmp_path)
 
 
 @pytest.mark.slow
 def test_the_table_is_what_the_command_writes_now():
-    made = assumptions.table("paper", ROOT / "config", REMARKS)
+    made = deviations.table("paper", ROOT / "config", REMARKS)
     written = (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8")
     assert written == made, "docs/deviations.md is out of step with config/paper.yaml or the library: make deviations"
 
@@ -44,14 +45,14 @@ def test_every_assumed_line_is_found(changes):
 
 
 def test_every_value_is_found_with_its_place_and_content(changes):
-    content = yaml.load(changes.text, Loader=config.StrictLoader)
+    content = yaml.load(changes.text, Loader=scales.StrictLoader)
     for value in changes.values:
         inside = content
         for part in value.path:
             inside = inside[part]
         assert inside == value.data
         assert changes.text[value.start : value.end] == value.text
-        assert yaml.load(value.text, Loader=config.StrictLoader) == value.data
+        assert yaml.load(value.text, Loader=scales.StrictLoader) == value.data
 
 
 def test_nearly_every_value_names_a_source(changes):
@@ -74,21 +75,21 @@ def test_nearly_every_value_names_a_source(changes):
     ],
 )
 def test_comments(line, sources, origin, reason):
-    (value,) = assumptions.read(line, "x.yaml")
+    (value,) = deviations.read(line, "x.yaml")
     assert (value.key, value.sources, value.origin, value.reason) == ("k", sources, origin, reason)
     assert value.assumed == ("A" in sources)
 
 
 def test_an_inherited_value_is_reported_where_it_stands():
     text = "a: &a # B\n  lr: &rate 1e-3 # P\n  m: 0.9\nb:\n  <<: *a\n  rho: *rate\n  own: 2 # D\n"
-    values = {value.key: (value.text, value.data, value.sources) for value in assumptions.read(text, "x.yaml")}
+    values = {value.key: (value.text, value.data, value.sources) for value in deviations.read(text, "x.yaml")}
     assert values == {"a.lr": ("1e-3", 1e-3, ("P",)), "a.m": ("0.9", 0.9, ()), "b.own": ("2", 2, ("D",))}
 
 
 @pytest.mark.parametrize("text", ["a: # ASSUMED (A)\n  b: 1\n", "# ASSUMED (A): b\na: 1\n"])
 def test_an_assumption_without_a_value_is_refused(text):
     with pytest.raises(UserError, match=r"x\.yaml, line 1: .* in the line of the value"):
-        assumptions.read(text, "x.yaml")
+        deviations.read(text, "x.yaml")
 
 
 def test_a_learning_rate_reruns_the_runs_that_use_it(changes):
@@ -103,7 +104,7 @@ def test_a_learning_rate_reruns_the_runs_that_use_it(changes):
 
 def test_the_variances_of_fig_2_only_redraw_it(changes):
     reruns = changes.reruns("figures.fig2.options.variances")
-    assert reruns == assumptions.Reruns(figures=frozenset({"fig2"}))
+    assert reruns == deviations.Reruns(figures=frozenset({"fig2"}))
     assert reruns.work == "0"
 
 
@@ -140,7 +141,7 @@ def test_every_assumption_has_another_legal_value():
 def test_where_no_other_value_is_legal_it_says_so(tmp_path):
     changes = doctored(tmp_path, ("label: null # R", "label: null # ASSUMED (A)"))
     assert changes.reruns("label") is None
-    assert assumptions._effect(None) == ("no other value to try", "")
+    assert deviations._effect(None) == ("no other value to try", "")
 
 
 def test_a_path_into_a_mapping_in_braces(changes):
@@ -155,7 +156,7 @@ def test_code_reruns_what_reaches_it(changes):
     sam = changes.reaching("methods.sam")
     assert {changes.plan.runs[name].method for name in sam.trained} == {"sam"}
     assert sam.figures == {"fig5", "fig7", "fig8", "fig9"}
-    assert changes.reaching("figures.fig7") == assumptions.Reruns(figures=frozenset({"fig7"}))
+    assert changes.reaching("figures.fig7") == deviations.Reruns(figures=frozenset({"fig7"}))
     assert changes.reaching("noises.symmetric").figures == {"fig5", "fig6", "fig8", "fig10"}
     assert changes.reaching("datasets.mnist").figures == {"fig3"}
     assert len(changes.reaching("training").trained) == len(changes.plan.runs)
@@ -166,7 +167,7 @@ def test_code_reruns_what_reaches_it(changes):
 
 
 def test_nothing_changed_reruns_nothing(changes):
-    assert assumptions.compared(changes.plan, changes.plan) == assumptions.Reruns()
+    assert deviations.compared(changes.plan, changes.plan) == deviations.Reruns()
 
 
 def test_a_doctored_config_changes_the_table(tmp_path):
@@ -186,7 +187,7 @@ def test_a_doctored_config_changes_the_table(tmp_path):
         reasons = {"setups.mnist.epochs": "none"} if "ASSUMED" in new else {}
         remarks = tmp_path / "deviations.yaml"
         remarks.write_text(yaml.safe_dump({"reasons": reasons, "deviations": []}), encoding="utf-8")
-        made.append(assumptions.table("paper", tmp_path, remarks))
+        made.append(deviations.table("paper", tmp_path, remarks))
     assert len(set(made)) == 4
     rows = [re.findall(r"^\| `epochs.*$", table, re.MULTILINE) for table in made]
     assert rows == [
@@ -210,9 +211,9 @@ def test_a_doctored_config_changes_the_table(tmp_path):
 def test_remarks_that_do_not_fit_are_refused(tmp_path, reasons, deviations, message):
     path = tmp_path / "deviations.yaml"
     path.write_text(yaml.safe_dump({"reasons": reasons, "deviations": deviations}), encoding="utf-8")
-    values = assumptions.read("setups:\n  mnist:\n    epochs: 20 # ASSUMED (A)\nseeds: [0] # P\n", "paper.yaml")
+    values = deviations.read("setups:\n  mnist:\n    epochs: 20 # ASSUMED (A)\nseeds: [0] # P\n", "paper.yaml")
     with pytest.raises(UserError, match=message):
-        assumptions.load_remarks(path, values)
+        deviations.load_remarks(path, values)
 
 
 @pytest.mark.parametrize("text", ["reasons: {a: b\n", "reasons: {}\nreasons: {}\ndeviations: []\n", None])
@@ -221,9 +222,9 @@ def test_remarks_that_cannot_be_read_are_refused(tmp_path, text):
     if text is not None:
         path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"deviations\.yaml: cannot be read"):
-        assumptions.load_remarks(path, [])
+        deviations.load_remarks(path, [])
 
 
 def test_figure_numbers_are_written_in_short():
-    written = assumptions._numbers(["fig10", "fig2", "fig5", "fig4", "fig6", "fig9", "mine"])
+    written = deviations._numbers(["fig10", "fig2", "fig5", "fig4", "fig6", "fig9", "mine"])
     assert written == "2, 4–6, 9, 10, mine"

@@ -8,7 +8,9 @@ import torch
 from cases import NOWHERE
 from torchvision.transforms import functional as reference
 
-from adaptive_smoothing import batches, datasets
+from adaptive_smoothing.data import prepare, storage
+from adaptive_smoothing.training import augment, batches
+from adaptive_smoothing.training.sources import memory
 
 MEAN, STD = np.array([0.5, 0.4, 0.3], dtype=np.float32), np.array([0.2, 0.3, 0.4], dtype=np.float32)
 
@@ -20,7 +22,7 @@ def images():
 
 @pytest.fixture
 def source(images):
-    return batches.ImageBatches(images, MEAN, STD, torch.device("cpu"))
+    return memory.MemoryBatches(images, MEAN, STD, torch.device("cpu"))
 
 
 def epoch(source, augment, seed=0, number=0):
@@ -44,7 +46,7 @@ def test_normalisation_equals_torchvisions(source, images):
 
 
 def test_channels_last_changes_the_layout_alone(source, images):
-    other = batches.ImageBatches(images, MEAN, STD, torch.device("cpu"), channels_last=True)
+    other = memory.MemoryBatches(images, MEAN, STD, torch.device("cpu"), channels_last=True)
     for left, right in zip(source.in_order(), other.in_order(), strict=True):
         assert torch.equal(left, right)
         assert right.is_contiguous(memory_format=torch.channels_last)
@@ -53,7 +55,7 @@ def test_channels_last_changes_the_layout_alone(source, images):
 def test_crops_equal_torchvisions_pad_and_crop(images):
     tensor = torch.from_numpy(images)
     offsets = torch.randint(0, 9, (37, 2), generator=torch.Generator().manual_seed(0))
-    found = batches.cropped(tensor, offsets)
+    found = augment.crop(tensor, offsets)
     for image, result, (top, left) in zip(tensor, found, offsets.tolist(), strict=True):
         assert torch.equal(result, reference.crop(reference.pad(image, [4]), top, left, 8, 6))
 
@@ -61,14 +63,14 @@ def test_crops_equal_torchvisions_pad_and_crop(images):
 def test_flips_equal_torchvisions(images):
     tensor = torch.from_numpy(images)
     flips = torch.arange(37) % 2 == 0
-    found = batches.flipped(tensor, flips)
+    found = augment.flip(tensor, flips)
     for image, result, flip in zip(tensor, found, flips.tolist(), strict=True):
         assert torch.equal(result, reference.hflip(image) if flip else image)
 
 
 def test_augmentation_draws_every_offset_and_flips_half(images):
-    many = batches.ImageBatches(np.repeat(images[:1], 4000, axis=0), MEAN, STD, torch.device("cpu"))
-    draws = batches._Draws(len(many), torch.Generator().manual_seed(0), torch.device("cpu"))
+    many = memory.MemoryBatches(np.repeat(images[:1], 4000, axis=0), MEAN, STD, torch.device("cpu"))
+    draws = augment.EpochDraws(len(many), torch.Generator().manual_seed(0), torch.device("cpu"))
     assert torch.unique(draws.offsets).tolist() == list(range(9))
     assert 0.45 < draws.flips.float().mean() < 0.55
     augmented, _ = epoch(many, ["crop", "flip"])
@@ -86,7 +88,7 @@ def test_augmentation_is_the_examples_own_whatever_the_batch_size(source):
 
 def test_chosen_rows_are_those_images_in_that_order(source, images):
     rows = np.array([30, 2, 7])
-    chosen = batches.ImageBatches(images, MEAN, STD, torch.device("cpu"), rows=rows)
+    chosen = memory.MemoryBatches(images, MEAN, STD, torch.device("cpu"), rows=rows)
     assert len(chosen) == 3
     assert torch.equal(torch.cat(list(chosen.in_order(2))), torch.cat(list(source.in_order()))[rows])
     found, order = epoch(chosen, [])
@@ -96,10 +98,10 @@ def test_chosen_rows_are_those_images_in_that_order(source, images):
 def test_on_the_cpu_a_dataset_stays_the_memory_mapped_file(tmp_path, files_in):
     """Two jobs on one machine share its pages: nothing of the mapping is the process's own, whatever was read."""
     files = files_in(tmp_path / "digits")
-    datasets.prepare("digits", {"test_size": 400}, 0, files, None, NOWHERE)
-    prepared = datasets.open_prepared(tmp_path / "digits")
+    prepare.prepare("digits", {"test_size": 400}, 0, files, None, NOWHERE)
+    prepared = storage.open_prepared(tmp_path / "digits")
     rows = np.arange(0, 1000, 2)
-    opened = batches.opened(prepared, "train", rows, torch.device("cpu"), False, 0, "")
+    opened = batches.open_source(prepared, "train", rows, torch.device("cpu"), False, 0, "")
     for images, _ in opened.shuffled(50, ["crop", "flip"], 0, 0):
         images += 1  # as a network in place would
     kilobytes = mapped(files["train_images.npy"])

@@ -13,14 +13,15 @@ import pytest
 import torch
 from cases import arguments, specification
 
-from adaptive_smoothing import checkpoint as module
-from adaptive_smoothing import records, registry, training
-from adaptive_smoothing.checkpoint import Checkpoint, Stopped
+from adaptive_smoothing.core import parquet, registry
+from adaptive_smoothing.core.interrupts import Stopped
+from adaptive_smoothing.training import checkpoint, job, metrics, posterior
+from adaptive_smoothing.training.checkpoint import Checkpoint
 
 
 def found(folder):
-    frame, _ = records.read_frame(folder / "metrics.parquet")
-    return frame.drop(columns=list(records.NOT_REPRODUCED)), frame["restarts"].iloc[0]
+    frame, _ = parquet.read_frame(folder / "metrics.parquet")
+    return frame.drop(columns=list(metrics.NOT_REPRODUCED)), frame["restarts"].iloc[0]
 
 
 def stop_at(monkeypatch, steps):
@@ -42,19 +43,19 @@ def test_stopped_twice_or_never_the_metrics_are_the_same(digits, tmp_path, monke
     spec = specification(method)
     (tmp_path / "straight").mkdir()
     (tmp_path / "stopped").mkdir()
-    training.train(**arguments(digits, tmp_path / "straight", spec))
+    job.train(**arguments(digits, tmp_path / "straight", spec))
     for steps in (4, 2):  # after the last step of the first epoch, and in the middle of the second
         with monkeypatch.context() as patched:
             stop_at(patched, steps)
             with pytest.raises(Stopped, match="told to stop; saved in"):
-                training.train(**arguments(digits, tmp_path / "stopped", spec))
+                job.train(**arguments(digits, tmp_path / "stopped", spec))
         assert not (tmp_path / "stopped/metrics.parquet").exists()
         torch.manual_seed(99)  # whatever the process did meanwhile
-    training.train(**arguments(digits, tmp_path / "stopped", spec))
+    job.train(**arguments(digits, tmp_path / "stopped", spec))
     (straight, none), (stopped, two) = found(tmp_path / "straight"), found(tmp_path / "stopped")
     assert (none, two) == (0, 2)
     pd.testing.assert_frame_equal(straight, stopped, check_exact=True)
-    one, other = (training.load_posterior(tmp_path / name / "posterior.pt") for name in ("straight", "stopped"))
+    one, other = (posterior.load_posterior(tmp_path / name / "posterior.pt") for name in ("straight", "stopped"))
     assert all(torch.equal(value, other["model"][key]) for key, value in one["model"].items())
     assert sorted(os.listdir(tmp_path / "stopped")) == ["metrics.parquet", "posterior.pt"]
 
@@ -71,11 +72,11 @@ def test_a_checkpoint_that_cannot_serve_is_discarded_with_a_line(digits, tmp_pat
     spec = specification("ls")
     with monkeypatch.context() as patched, pytest.raises(Stopped):
         stop_at(patched, 3)
-        training.train(**arguments(digits, tmp_path, spec))
+        job.train(**arguments(digits, tmp_path, spec))
     file = tmp_path / "checkpoint.pt"
     if "damage" in change:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    training.train(**arguments(digits, tmp_path, {**spec, **change.get("spec", {})}, change.get("code", "code")))
+    job.train(**arguments(digits, tmp_path, {**spec, **change.get("spec", {})}, change.get("code", "code")))
     assert f"checkpoint {file} is {reason}" in capsys.readouterr().out
     assert found(tmp_path)[1] == 0
     assert not file.exists()
@@ -89,7 +90,7 @@ def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(tmp_path, 
         Path(path).write_bytes(b"half a file")
         raise KeyboardInterrupt  # as good as a kill: nothing after it runs but the clean-up
 
-    monkeypatch.setattr(module.torch, "save", cut)
+    monkeypatch.setattr(checkpoint.torch, "save", cut)
     with pytest.raises(KeyboardInterrupt):
         keeper.after_step(lambda: {"step": 2})
     assert Checkpoint(tmp_path / "checkpoint.pt", {"code": "a"}, 0).restore() == {"step": 1}
@@ -99,7 +100,7 @@ def attempt(digits, folder):
     """Start a training of its own process, which saves after every step."""
     spec = specification("ivon", epochs=60)
     given = {**arguments(digits, folder, spec), "checkpoint_minutes": 0}
-    code = "import json, sys; from adaptive_smoothing import training; training.train(**json.loads(sys.argv[1]))"
+    code = "import json, sys; from adaptive_smoothing.training import job; job.train(**json.loads(sys.argv[1]))"
     with (folder / "log").open("a") as log:
         return subprocess.Popen([sys.executable, "-c", code, json.dumps(given)], stdout=log, stderr=log)
 

@@ -12,9 +12,13 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from adaptive_smoothing import claims, fingerprint, logistic, records
-from adaptive_smoothing.claims import thresholds
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core import parquet
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline import code_digest, stages
+from adaptive_smoothing.results import tables
+from adaptive_smoothing.results.claims import judge, thresholds
+from adaptive_smoothing.theory import logistic
+from adaptive_smoothing.training import metrics
 
 NOISES = {
     "symmetric20": {"kind": "symmetric", "rate": 0.2},
@@ -31,7 +35,7 @@ Accuracies = list[float]  # percent, one a seed
 
 def runs(method: str, noise: str, accuracies: Accuracies, **given: Any) -> list[pa.Table]:
     """Return a metrics table a seed; `given`: hyper-parameters, and columns of an epoch as one value or one a seed."""
-    columns = {name: given.pop(name) for name in list(given) if name in records.EPOCH_COLUMNS}
+    columns = {name: given.pop(name) for name in list(given) if name in metrics.EPOCH_COLUMNS}
     given = {"lr": 0.1, **given}
     tables = []
     for seed, accuracy in enumerate(accuracies):
@@ -42,7 +46,7 @@ def runs(method: str, noise: str, accuracies: Accuracies, **given: Any) -> list[
         run |= {"data_seed": 0, "noise_seed": 0, "seed": seed}
         run |= {f"noise_{key}": value for key, value in NOISES[noise].items()}
         first = {"epoch": 1, "diverged": False, "test_accuracy": 0.01, "test_nll": 1.0}
-        tables.append(records.metrics_table(run, given, [first, {**last, **epoch}]))
+        tables.append(metrics.metrics_table(run, given, [first, {**last, **epoch}]))
     return tables
 
 
@@ -50,7 +54,7 @@ def write(folder: Path, figure: str, tables: list[pa.Table], **description: Any)
     """Write a figure's table as `collect` does."""
     grids = {"ls": ["alpha"], "sam": ["rho"]}
     said = {"figure": figure, "scale": "tiny", "options": {}, "grids": grids, "classes": {"digits": 10}}
-    records.write(folder / f"{figure}.parquet", records.concatenated(tables), {**said, **description})
+    parquet.write(folder / f"{figure}.parquet", parquet.concatenated(tables), {**said, **description})
     (folder / "claims.parquet").unlink(missing_ok=True)
 
 
@@ -58,8 +62,8 @@ def judged(folder: Path) -> pd.DataFrame:
     """Return the rows of claims.parquet for all tables in `folder`, judged once for the same tables."""
     tables, output = sorted(map(str, folder.glob("fig*.parquet"))), folder / "claims.parquet"
     if not output.exists():
-        claims.judge("tiny", "a label", tables, str(folder / "claims.md"), str(output), {"claims": "x"})
-    return records.read_frame(output)[0]
+        judge.judge("tiny", "a label", tables, str(folder / "claims.md"), str(output), {"claims": "x"})
+    return parquet.read_frame(output)[0]
 
 
 def row(folder: Path, claim: str, scenario: str = "all", reading: str = "as the paper") -> Any:
@@ -384,7 +388,7 @@ def test_learned_against_fixed_sigma_beside_the_posteriors_deviation(tmp_path):
 def test_label_noise_of_logistic_regression(tmp_path):
     def table(variances: list[float], means: Any, noise: Any = logistic.label_noise) -> pa.Table:
         parts = [pd.DataFrame({"variance": v, "mean": means, "noise": noise(means, v)}) for v in variances]
-        return pa.Table.from_pandas(pd.concat(parts), schema=records.QUADRATURE, preserve_index=False)
+        return pa.Table.from_pandas(pd.concat(parts), schema=tables.QUADRATURE, preserve_index=False)
 
     write(tmp_path, "fig2", [table([1.0, 4.0, 16.0], np.linspace(-15, 15, 601))])
     assert row(tmp_path, "C2")["verdict"] == "reproduced"
@@ -408,8 +412,8 @@ def test_examples_with_a_noise_of_their_own(tmp_path, runs_of_it, spread):
         frame = pd.DataFrame({"magnitude_exact": magnitudes, "magnitude_linearised": magnitudes, "label": 0})
         frame["neighbours_disagree"] = np.digitize(magnitudes, np.nanpercentile(magnitudes, [50, 80])) / 10
         parts.append(frame.assign(index=frame.index, pixels=None, run=f"r{run}"))
-    frame = pd.concat(parts)[records.EXAMPLES.names]
-    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=records.EXAMPLES, preserve_index=False)])
+    frame = pd.concat(parts)[tables.EXAMPLES.names]
+    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=tables.EXAMPLES, preserve_index=False)])
     found = row(tmp_path, "C3", "every example its own noise, ‖ε‖ of Eq. 20")
     assert found["effect"] == pytest.approx(np.mean(ratios))
     assert found["why"].startswith(f"{runs_of_it} examples without a finite noise are left out")
@@ -430,8 +434,8 @@ def test_more_noise_on_examples_whose_neighbours_bear_other_labels(tmp_path, sig
         frame = pd.DataFrame({"neighbours_disagree": unclear, "magnitude_exact": magnitudes, "label": 0})
         frame["magnitude_linearised"] = 1.0
         parts.append(frame.assign(index=frame.index, pixels=None, run=f"r{run}"))
-    frame = pd.concat(parts)[records.EXAMPLES.names]
-    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=records.EXAMPLES, preserve_index=False)])
+    frame = pd.concat(parts)[tables.EXAMPLES.names]
+    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=tables.EXAMPLES, preserve_index=False)])
     found = row(tmp_path, "C3", "more noise on unclear examples, ‖ε‖ of Eq. 16")
     assert found["verdict"] == verdict and found["effect"] == pytest.approx(sign, abs=0.15)
     constant = row(tmp_path, "C3", "more noise on unclear examples, ‖ε‖ of Eq. 20")
@@ -457,8 +461,8 @@ def test_labels_that_resemble_olss_beside_a_plain_network(tmp_path, seeds, like)
         parts += [soft_labels("ols", "soft_label", ols, seed), soft_labels("ivon", "softmax_mc", ivon, seed)]
         parts += [soft_labels("ls", "softmax", plain, seed, alpha) for alpha in (0.0,)]
         parts += [soft_labels("ls", "softmax", ols, seed, 0.1)]  # smoothed, so no control
-    frame = pd.concat(parts)[records.SOFT_LABELS.names]
-    write(tmp_path, "fig4", [pa.Table.from_pandas(frame, schema=records.SOFT_LABELS, preserve_index=False)])
+    frame = pd.concat(parts)[tables.SOFT_LABELS.names]
+    write(tmp_path, "fig4", [pa.Table.from_pandas(frame, schema=tables.SOFT_LABELS, preserve_index=False)])
     found = row(tmp_path, "C4", "digits, resemblance")
     control = row(tmp_path, "C4", reading="beside a plain network's softmax")
     if seeds == 1:
@@ -501,16 +505,17 @@ def test_the_page_has_a_row_a_claim_whose_cells_stay_in_their_columns(tmp_path):
 def test_the_record_names_tables_and_limits(tmp_path):
     write(tmp_path, "fig5", three_noises(dict.fromkeys(THREE, WINS)))
     judged(tmp_path)
-    metadata = records.read(tmp_path / "claims.parquet")[1]
+    metadata = parquet.read(tmp_path / "claims.parquet")[1]
     assert list(metadata["tables"]) == [str(tmp_path / "fig5.parquet")]
     assert metadata["thresholds"]["SENSITIVE"] == thresholds.SENSITIVE
     assert metadata["code"] == {"claims": "x"}
 
 
 def test_a_limit_is_part_of_the_claims_code_alone_and_nothing_heavy_is_imported():
-    assert "claims.thresholds" in fingerprint.code("claims")
-    for entry in ("training", "collect", "drawing", "notes"):
-        assert not [module for module in fingerprint.code(entry) if module.startswith("claims")]
-    code = "import sys, adaptive_smoothing.claims; print({'torch', 'matplotlib', 'seaborn'} & set(sys.modules))"
+    assert "results.claims.thresholds" in stages.code("judge_claims")
+    for entry in ("training.job", "results.collect", "figures.draw", "results.notes"):
+        assert not [module for module in code_digest.code(entry) if module.startswith("results.claims")]
+    heavy = "{'torch', 'matplotlib', 'seaborn'}"
+    code = f"import sys, adaptive_smoothing.results.claims.judge; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -16,11 +16,12 @@ import torchvision.transforms.functional as reference
 from PIL import Image
 from pydantic import ValidationError
 
-from adaptive_smoothing import datasets, image_files
-from adaptive_smoothing.datasets import Source, clothing1m
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.data import image_files, prepare, storage, types
+from adaptive_smoothing.data.datasets import clothing1m
+from adaptive_smoothing.data.types import Source
 
-DECODE = datasets.Decode(resize=256, crop=224)
+DECODE = types.Decode(resize=256, crop=224)
 
 
 def options(**changes):
@@ -56,9 +57,9 @@ def test_images_and_labels_are_those_of_the_lists(root):
     )
     assert arrays.train_labels.tolist() == [noisy[key] for key in keys_of(arrays.train_images)]
     assert arrays.test_labels.tolist() == [clean[key] for key in keys_of(arrays.test_images)]
-    expected = [clean.get(key, datasets.UNKNOWN) for key in keys_of(arrays.train_images)]
+    expected = [clean.get(key, types.UNKNOWN) for key in keys_of(arrays.train_images)]
     assert arrays.train_clean_labels.tolist() == expected
-    assert expected.count(datasets.UNKNOWN) == 18
+    assert expected.count(types.UNKNOWN) == 18
     assert len(arrays.classes) == clothing1m.CLASSES
     assert arrays.image_shape == (3, 224, 224)
 
@@ -67,8 +68,8 @@ def test_what_is_prepared_is_opened_and_its_hash_covers_the_images_bytes(root, f
     def prepared(folder):
         source = {"root": str(root), "mirrors": [], "fetch": False}
         settings = {"resize": 256, "crop": 224, "unusable": "refuse"}
-        datasets.prepare("clothing1m", settings, 0, files_in(root / folder), "tiny", source)
-        return datasets.open_prepared(root / folder)
+        prepare.prepare("clothing1m", settings, 0, files_in(root / folder), "tiny", source)
+        return storage.open_prepared(root / folder)
 
     first, again = prepared("first"), prepared("again")
     assert first.arrays.decode == DECODE
@@ -77,18 +78,20 @@ def test_what_is_prepared_is_opened_and_its_hash_covers_the_images_bytes(root, f
     path = root / first.arrays.train_images[0].decode()
     path.write_bytes(path.read_bytes() + b" ")  # a comment after the image's end
     assert prepared("changed").sha256 != first.sha256 == again.sha256
-    pixels = np.stack([image_files.decoded(root / name.decode(), DECODE) for name in first.arrays.train_images]) / 255
+    pixels = (
+        np.stack([image_files.decode_image(root / name.decode(), DECODE) for name in first.arrays.train_images]) / 255
+    )
     np.testing.assert_allclose(first.mean, pixels.mean(axis=(0, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(first.std, pixels.std(axis=(0, 2, 3)), rtol=1e-6)
 
 
 def test_mean_and_deviation_are_of_a_sample_that_the_data_seed_determines(root, files_in, monkeypatch):
-    monkeypatch.setattr(datasets, "MEASURED_IMAGES", 5)
+    monkeypatch.setattr(types, "MEASURED_IMAGES", 5)
 
     def mean(folder, seed):
         source = {"root": str(root), "mirrors": [], "fetch": False}
         settings = {"resize": 64, "crop": 56, "unusable": "refuse"}
-        datasets.prepare("clothing1m", settings, seed, files_in(root / folder), "tiny", source)
+        prepare.prepare("clothing1m", settings, seed, files_in(root / folder), "tiny", source)
         return json.loads((root / folder / "meta.json").read_text())["mean"]
 
     assert mean("a", 0) == mean("b", 0) != mean("c", 1)
@@ -208,7 +211,7 @@ def test_nothing_left_is_an_error(root, files_in):
     with pytest.raises(UserError, match="dataset clothing1m: needs training and test images, has no training images"):
         settings = {"resize": 256, "crop": 224, "unusable": "leave_out"}
         source = {"root": str(root), "mirrors": [], "fetch": False}
-        datasets.prepare("clothing1m", settings, 0, files_in(root / "p"), "tiny", source)
+        prepare.prepare("clothing1m", settings, 0, files_in(root / "p"), "tiny", source)
 
 
 def test_a_crop_larger_than_the_image_is_refused():
@@ -244,7 +247,7 @@ def test_decoding_equals_torchvisions_resize_and_centre_crop(tmp_path, size):
     Image.fromarray(pixels).save(tmp_path / "image.jpg")
     image = Image.open(tmp_path / "image.jpg")
     expected = np.asarray(reference.center_crop(reference.resize(image, 256), [224]))
-    found = image_files.decoded(tmp_path / "image.jpg", DECODE)
+    found = image_files.decode_image(tmp_path / "image.jpg", DECODE)
     assert np.abs(found.transpose(1, 2, 0).astype(int) - expected).max() <= 1  # Pillow's fixed-point rounding
 
 
@@ -252,14 +255,14 @@ def test_a_crop_lies_where_its_place_says(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (256, 300, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "image.png")
     for place, (top, left) in {(0.0, 0.0): (0, 0), (0.999999, 0.999999): (32, 76), (0.5, 0.25): (16, 19)}.items():
-        found = image_files.decoded(tmp_path / "image.png", DECODE, place)
+        found = image_files.decode_image(tmp_path / "image.png", DECODE, place)
         np.testing.assert_array_equal(found.transpose(1, 2, 0), pixels[top : top + 224, left : left + 224])
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
 def test_grey_and_cmyk_jpegs_become_colour(tmp_path, mode):
     Image.new(mode, (300, 260)).save(tmp_path / "image.jpg")
-    assert image_files.decoded(tmp_path / "image.jpg", DECODE).shape == (3, 224, 224)
+    assert image_files.decode_image(tmp_path / "image.jpg", DECODE).shape == (3, 224, 224)
 
 
 CHECKING = """

@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adaptive_smoothing import collect, records
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core import parquet
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.results import collect
+from adaptive_smoothing.training.metrics import COST_COLUMNS, EPOCH_COLUMNS, RUN_COLUMNS, metrics_table
 
 DESCRIPTION = {"figure": "fig7", "table": "metrics", "title": "t"}
 CODE = {"collect": "0" * 16}
@@ -21,15 +23,15 @@ def metrics(tmp_path):
     for number, (method, settings) in enumerate(
         [("ls", {"alpha": 0.3}), ("sam", {"rho": 0.1}), ("ivon", {"hessian": "learned", "mc_samples": 1})] * 2
     ):
-        described = dict.fromkeys(records.RUN_COLUMNS, "x") | dict.fromkeys(("data_seed", "noise_seed", "seed"), number)
-        fixed = {name: 0.1 * number for name in records.EPOCH_COLUMNS if "_bin_" not in name}
+        described = dict.fromkeys(RUN_COLUMNS, "x") | dict.fromkeys(("data_seed", "noise_seed", "seed"), number)
+        fixed = {name: 0.1 * number for name in EPOCH_COLUMNS if "_bin_" not in name}
         fixed |= {"diverged": False, "gradient_evaluations": number}
-        fixed |= {**dict.fromkeys(records.COST_COLUMNS, 1), "device": "cpu"}
+        fixed |= {**dict.fromkeys(COST_COLUMNS, 1), "device": "cpu"}
         rows = [{**fixed, "epoch": epoch} for epoch in (1, 2)]
         specification = {"method": method, "model": {"name": "small_cnn"}, "hyperparameters": settings, "seed": number}
         made = {"specification": specification, "code": CODE, "versions": {"torch": "1"}}
         files.append(str(tmp_path / f"{number}.parquet"))
-        records.write(files[-1], records.metrics_table({**described, "method": method}, settings, rows), made)
+        parquet.write(files[-1], metrics_table({**described, "method": method}, settings, rows), made)
     return files
 
 
@@ -40,18 +42,18 @@ def collected(metrics, output):
 
 
 def test_the_table_is_that_of_reading_one_file_after_the_other(metrics, tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "READ_AHEAD", 4)  # so that the six are more than are read ahead
+    monkeypatch.setattr(parquet, "READ_AHEAD", 4)  # so that the six are more than are read ahead
     tables = [pq.read_table(file, partitioning=None) for file in metrics]
     sources = {
         f"run{number}": {
-            **records.read(file)[1],
+            **parquet.read(file)[1],
             "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
         }
         for number, file in enumerate(metrics)
     }
     bare = [table.replace_schema_metadata(None) for table in tables]
     expected = tmp_path / "expected.parquet"
-    records.write(
+    parquet.write(
         expected,
         pa.concat_tables(bare, promote_options="default"),
         {**DESCRIPTION, "code": CODE, "runs": sources, "mixed": []},

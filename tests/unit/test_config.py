@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adaptive_smoothing import config, plan
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline import plan, scales
 
 ROOT = Path(__file__).parents[2]
-SMALL = config.yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
+SMALL = scales.yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
 
 
 def planned(tmp_path, content, name="mine"):

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adaptive_smoothing import datasets
-from adaptive_smoothing.datasets import digit_pairs, digits, digits_weak
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.data import prepare, splits, types
+from adaptive_smoothing.data.datasets import digit_pairs, digits, digits_weak
 
-NOWHERE = datasets.Source(Path("unused"))
+NOWHERE = types.Source(Path("unused"))
 
 
 def rows(images):
@@ -91,20 +91,20 @@ def test_the_small_scales_stand_ins_keep_their_bytes(module, values, sha256):
 
 
 def test_validation_is_fixed_by_the_data_seed_and_must_leave_something():
-    first = datasets.validation_indices(100, 20, 0)
-    np.testing.assert_array_equal(first, datasets.validation_indices(100, 20, 0))
-    assert not np.array_equal(first, datasets.validation_indices(100, 20, 1))
+    first = splits.validation_indices(100, 20, 0)
+    np.testing.assert_array_equal(first, splits.validation_indices(100, 20, 0))
+    assert not np.array_equal(first, splits.validation_indices(100, 20, 1))
     assert len(set(first)) == 20
-    assert len(datasets.validation_indices(100, 0, 0)) == 0
+    assert len(splits.validation_indices(100, 0, 0)) == 0
     with pytest.raises(UserError, match="100 examples cannot be held out of 100"):
-        datasets.validation_indices(100, 100, 0)
+        splits.validation_indices(100, 100, 0)
 
 
 def test_meta_says_what_was_prepared(tmp_path, files_in):
     import json
 
     source = {"root": "unused", "mirrors": [], "fetch": False}
-    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), None, source)
+    prepare.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), None, source)
     meta = json.loads((tmp_path / "meta.json").read_text())
     assert meta["classes"] == [str(digit) for digit in range(10)]
     assert len(meta["sha256"]) == 64

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from adaptive_smoothing import evaluation
-from adaptive_smoothing.options import CosineSchedule, StepSchedule
-from adaptive_smoothing.schedules import learning_rate
+from adaptive_smoothing.core.options import CosineSchedule, StepSchedule
+from adaptive_smoothing.training import evaluation
+from adaptive_smoothing.training.schedules import learning_rate
 
 
 def test_measures_by_hand():

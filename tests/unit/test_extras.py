@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from adaptive_smoothing import config, moons, plan, records, registry
-from adaptive_smoothing.errors import UserError
-from adaptive_smoothing.figures._style import save, styled
+from adaptive_smoothing.core import parquet, registry
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.figures._style import save, style_context
+from adaptive_smoothing.pipeline import plan, scales
+from adaptive_smoothing.theory import moons
+from adaptive_smoothing.training import metrics
 
 ROOT = Path(__file__).parents[2]
 FROM_RUNS = ("extra_calibration", "extra_cost", "extra_memorisation")
@@ -37,7 +40,7 @@ def test_extras_add_no_run_and_are_no_part_of_the_scale(scale):
 @pytest.mark.parametrize("scale", ["paper", "small", "laptop", "rehearsal"])
 def test_scales_with_all_figures_have_all_extras(scale):
     planned = plan.Plan(scale, ROOT / "config")
-    extras = [name for name in registry.names("figure") if name.startswith(config.EXTRA)]
+    extras = [name for name in registry.names("figure") if name.startswith(scales.EXTRA)]
     assert sorted(planned.scale.extras) == extras
     folder = "paper_figures" if scale == "paper" else f"paper_figures/{scale}"
     assert f"{folder}/extra_cost.pdf" in planned.extra_files() and len(planned.extra_files()) == 2 * len(extras)
@@ -61,7 +64,7 @@ def test_a_scale_without_extras_says_so():
     ],
 )
 def test_extras_are_told_from_figures_by_name(tmp_path, key, name, sentence):
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
     content[key][name] = {"title": "x"}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=sentence) as caught:
@@ -70,7 +73,7 @@ def test_extras_are_told_from_figures_by_name(tmp_path, key, name, sentence):
 
 
 def test_an_unknown_key_of_an_extra_is_refused(tmp_path):
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
     content["extras"]["extra_cost"]["run"] = []
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=r"in extras\.extra_cost: unknown key 'run' \(did you mean 'runs'\?\)"):
@@ -105,8 +108,8 @@ def table(seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
                 run = {"run": f"{noise}/{method}{values}/{seed}", "scale": "s", "dataset": "d", "model": "m"}
                 run |= {"noise": noise, "method": method, "data_seed": 0, "noise_seed": 0, "seed": seed}
                 run |= {f"noise_{key}": value for key, value in parameters.items()}
-                tables.append(records.metrics_table(run, {"lr": 0.1, **values}, epochs(method, level, seed)))
-    return records.concatenated(tables).to_pandas()
+                tables.append(metrics.metrics_table(run, {"lr": 0.1, **values}, epochs(method, level, seed)))
+    return parquet.concatenated(tables).to_pandas()
 
 
 def description(name: str, frame: pd.DataFrame) -> dict[str, Any]:
@@ -125,7 +128,7 @@ def footer(name: str, frame: pd.DataFrame, of: pd.DataFrame, folder: Path) -> st
     """Draw a figure into a PDF, and return the text at its foot, in one line."""
     said = description(name, of)
     module = registry.load("figure", name)
-    with styled():
+    with style_context():
         figure = module.draw(module.data(frame, said), said)
         save(figure, [str(folder / "f.pdf")], said, "keywords")
     assert (folder / "f.pdf").stat().st_size > 5000
@@ -179,7 +182,7 @@ def test_each_row_of_panels_names_its_own_choice(name):
     other = (frame["noise"] == "pair20") & (frame["rho"] == 0.5)
     frame["test_accuracy"] += 0.3 * other
     said, module = description(name, frame), registry.load("figure", name)
-    with styled():
+    with style_context():
         figure = module.draw(module.data(frame, said), said)
     figure.canvas.draw()
     columns = len(figure.axes) // 2
@@ -194,11 +197,11 @@ def test_each_row_of_panels_names_its_own_choice(name):
 def diverging(frame: pd.DataFrame, lost: "pd.Series[bool]") -> pd.DataFrame:
     """Return the table with these runs diverged in their last epoch, as training.py leaves them."""
     rows = lost & (frame["epoch"] == EPOCHS[-1])
-    measures = [name for name in records.EPOCH_COLUMNS if name not in ("epoch", "diverged", "gradient_evaluations")]
+    measures = [name for name in metrics.EPOCH_COLUMNS if name not in ("epoch", "diverged", "gradient_evaluations")]
     changed = frame.copy()
     for name in measures:
         changed[name] = changed[name].astype(object).where(~rows, None)
-        if records.EPOCH_COLUMNS[name] == "double":
+        if metrics.EPOCH_COLUMNS[name] == "double":
             changed[name] = changed[name].astype(float)
     return changed.assign(diverged=frame["diverged"] | rows)
 
@@ -270,7 +273,7 @@ def test_moons_hold_the_label_noise_of_each_example_and_draw(tmp_path):
     assert (np.sign(examples["noise"]) == np.sign(examples["mean"])).all()  # E σ(f) lies nearer to a half
     said = {"figure": "extra_moons", "scale": "s", "label": None, "title": "T", "options": {**OPTIONS, **TRAININGS}}
     module = registry.load("figure", "extra_moons")
-    with styled():
+    with style_context():
         figure = module.draw(module.data(frame, said), said)
         save(figure, [str(tmp_path / "f.png")], said, "keywords")
     assert "60 examples of make_moons, one draw (n = 1)" in " ".join(figure.get_supxlabel().split())

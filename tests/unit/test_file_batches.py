@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as reference
 
-from adaptive_smoothing import datasets
-from adaptive_smoothing.errors import UserError
-from adaptive_smoothing.file_batches import FileBatches
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.data import types
+from adaptive_smoothing.training.sources.files import FileBatches
 
-DECODE = datasets.Decode(resize=40, crop=32)
+DECODE = types.Decode(resize=40, crop=32)
 MEAN, STD = np.array([0.5, 0.4, 0.3], dtype=np.float32), np.array([0.2, 0.3, 0.4], dtype=np.float32)
 SIZE = 23
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes in /proc")
@@ -202,8 +202,9 @@ import os, signal, sys, time
 from pathlib import Path
 import numpy as np, torch
 from adaptive_smoothing import datasets
-from adaptive_smoothing.checkpoint import Checkpoint, Stopped
-from adaptive_smoothing.file_batches import FileBatches
+from adaptive_smoothing.core.interrupts import Stopped
+from adaptive_smoothing.training.checkpoint import Checkpoint
+from adaptive_smoothing.training.sources.files import FileBatches
 
 def main(folder, last):
     paths = np.array([os.fsencode(path.name) for path in sorted(Path(folder).glob("*.jpg"))] * 50)
@@ -267,7 +268,7 @@ import os, sys
 from pathlib import Path
 import numpy as np, torch
 from adaptive_smoothing import datasets
-from adaptive_smoothing.file_batches import FileBatches
+from adaptive_smoothing.training.sources.files import FileBatches
 
 paths = np.array([os.fsencode(path.name) for path in sorted(Path(sys.argv[1]).glob("*.jpg"))] * 50)
 one = np.ones(3, dtype=np.float32)

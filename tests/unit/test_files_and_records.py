@@ -10,15 +10,17 @@ import pyarrow as pa
 import pytest
 from cases import NOWHERE
 
-from adaptive_smoothing import datasets, labels, records
-from adaptive_smoothing.errors import UserError
-from adaptive_smoothing.files import written_whole
+from adaptive_smoothing.core import parquet
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.core.files import atomic_write
+from adaptive_smoothing.data import corruption, prepare, storage
+from adaptive_smoothing.training import metrics
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError), written_whole(target) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert target.read_text() == "old"
@@ -28,7 +30,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     """/dev/full refuses every byte, as a full disk does."""
     refused = pytest.raises(UserError, match=r"cannot write .*a\.parquet: No space left on device")
-    with refused, written_whole(tmp_path / "a.parquet"), open("/dev/full", "w") as full:
+    with refused, atomic_write(tmp_path / "a.parquet"), open("/dev/full", "w") as full:
         full.write("x")
     assert os.listdir(tmp_path) == []
 
@@ -36,7 +38,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
 def test_a_limit_on_file_size_stops_a_real_write_without_leftovers(tmp_path):
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "import pyarrow as pa; from adaptive_smoothing import records, errors\n"
+        "import pyarrow as pa; from adaptive_smoothing.core import parquet, errors\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "import random; values = [random.random() for _ in range(10000)]\n"
         "try: records.write(sys.argv[1], pa.table({'x': values}), {})\n"
@@ -49,15 +51,15 @@ def test_a_limit_on_file_size_stops_a_real_write_without_leftovers(tmp_path):
 
 
 def test_a_table_keeps_its_record(tmp_path):
-    records.write(tmp_path / "a.parquet", pa.table({"x": [1]}), {"seed": 3})
-    table, metadata = records.read(tmp_path / "a.parquet")
+    parquet.write(tmp_path / "a.parquet", pa.table({"x": [1]}), {"seed": 3})
+    table, metadata = parquet.read(tmp_path / "a.parquet")
     assert table.to_pydict() == {"x": [1]}
     assert metadata == {"seed": 3}
 
 
 def test_damaged_truncated_foreign_and_absent_files_are_named(tmp_path):
     good = tmp_path / "good.parquet"
-    records.write(good, pa.table({"x": list(range(1000))}), {})
+    parquet.write(good, pa.table({"x": list(range(1000))}), {})
     (tmp_path / "cut.parquet").write_bytes(good.read_bytes()[:-100])
     (tmp_path / "empty.parquet").write_bytes(b"")
     pa.parquet.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
@@ -68,43 +70,44 @@ def test_damaged_truncated_foreign_and_absent_files_are_named(tmp_path):
         "absent": "does not exist",
     }.items():
         with pytest.raises(UserError, match=rf"{name}\.parquet: {sentence}"):
-            records.read(tmp_path / f"{name}.parquet")
+            parquet.read(tmp_path / f"{name}.parquet")
 
 
 def test_a_hyperparameter_may_not_hide_a_column():
     with pytest.raises(UserError, match="'seconds' bears the name of a column"):
-        records.metrics_table({"run": "r"}, {"seconds": 1.0}, [])
+        metrics.metrics_table({"run": "r"}, {"seconds": 1.0}, [])
 
 
 def test_damaged_arrays_are_named(tmp_path, files_in):
     files = files_in(tmp_path)
-    datasets.prepare("digits", {"test_size": 400}, 0, files, None, NOWHERE)
+    prepare.prepare("digits", {"test_size": 400}, 0, files, None, NOWHERE)
     whole = (tmp_path / "train_images.npy").read_bytes()
     (tmp_path / "train_images.npy").write_bytes(whole[:500])
     with pytest.raises(UserError, match="the prepared dataset is damaged"):
-        datasets.open_prepared(tmp_path)
+        storage.open_prepared(tmp_path)
 
 
 def test_a_changed_byte_is_found_before_labels_are_made(tmp_path, files_in):
     files = files_in(tmp_path)
-    datasets.prepare("digits", {"test_size": 400}, 0, files, None, NOWHERE)
-    assert datasets.verify(tmp_path).sha256 == json.loads((tmp_path / "meta.json").read_text())["sha256"]
+    prepare.prepare("digits", {"test_size": 400}, 0, files, None, NOWHERE)
+    assert storage.verify(tmp_path).sha256 == json.loads((tmp_path / "meta.json").read_text())["sha256"]
     content = bytearray((tmp_path / "test_images.npy").read_bytes())
     content[-1] ^= 1
     (tmp_path / "test_images.npy").write_bytes(content)
     with pytest.raises(UserError, match=r"not those that meta\.json vouches for"):
-        labels.corrupt(str(tmp_path), {"kind": "natural"}, 0, 0, 0, str(tmp_path / "labels.parquet"))
+        corruption.corrupt_labels(str(tmp_path), {"kind": "natural"}, 0, 0, 0, str(tmp_path / "labels.parquet"))
     assert not (tmp_path / "labels.parquet").exists()
 
 
 def test_prepared_arrays_are_memory_mapped(tmp_path, files_in):
-    datasets.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), None, NOWHERE)
-    assert isinstance(datasets.open_prepared(tmp_path).arrays.train_images, np.memmap)
+    prepare.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), None, NOWHERE)
+    assert isinstance(storage.open_prepared(tmp_path).arrays.train_images, np.memmap)
 
 
 def test_a_disk_without_room_stops_snakemake_before_anything_starts(tmp_path):
     code = (
-        "import resource, sys, pathlib; from adaptive_smoothing import errors, jobs\n"
+        "import resource, sys, pathlib; from adaptive_smoothing.core import errors\n"
+        "from adaptive_smoothing.pipeline.runtime import jobs\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try: jobs.check_writable(pathlib.Path(sys.argv[1]))\n"
         "except errors.UserError as error: sys.exit(str(error))"

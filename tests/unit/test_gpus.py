@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_smoothing import gpus, warm
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline.runtime import fork_server, gpus
 
+IMPORT = "import sys; from adaptive_smoothing.pipeline.runtime.jobs import call"
 UUIDS = ["GPU-8f6d3c1e-0000-0000-0000-000000000001", "GPU-8f6d3c1e-0000-0000-0000-000000000002"]
 HOLDER = """
 import os, sys, time
-from adaptive_smoothing.gpus import taken
+from adaptive_smoothing.pipeline.runtime.gpus import taken
 number, seconds = int(sys.argv[1]), float(sys.argv[2])
 with taken(number, patience_s=60):
     began = time.monotonic()
@@ -197,8 +198,8 @@ def test_locks_in_another_users_hands_are_refused(monkeypatch, own_locks):
 def test_jobs_see_their_own_device(tmp_path, nvidia_smi, monkeypatch, warmed):
     (tmp_path / "helper_of_gpus.py").write_text(HELPER)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    monkeypatch.delenv(warm.VARIABLE, raising=False)
-    process = warm.Warm()
+    monkeypatch.delenv(fork_server.VARIABLE, raising=False)
+    process = fork_server.ForkServer()
     if warmed:
         process.start(modules=())
     other = holder()
@@ -206,12 +207,17 @@ def test_jobs_see_their_own_device(tmp_path, nvidia_smi, monkeypatch, warmed):
         assert told(other) == UUIDS[:1]
         for number, seen in [(1, UUIDS[1]), (0, ""), (None, None)]:
             log = tmp_path / "log"
-            call = f"run('helper_of_gpus:tell', {str(log)!r}, gpus={number})"
-            subprocess.run([sys.executable, "-c", f"from adaptive_smoothing.jobs import run; {call}"], check=True)
+            call = f"sys.exit(call('helper_of_gpus:tell', {str(log)!r}, {{}}, {number}))"
+            subprocess.run(
+                [sys.executable, "-c", f"{IMPORT}; {call}"],
+                check=True,
+            )
             assert log.read_text() == f"sees {seen!r}\n"
-        call = f"run('helper_of_gpus:tell', {str(log)!r}, gpus=3)"
+        call = f"sys.exit(call('helper_of_gpus:tell', {str(log)!r}, {{}}, 3))"
         failed = subprocess.run(
-            [sys.executable, "-c", f"from adaptive_smoothing.jobs import run; {call}"], capture_output=True, text=True
+            [sys.executable, "-c", f"{IMPORT}; {call}"],
+            capture_output=True,
+            text=True,
         )
         assert failed.returncode == 1
         assert failed.stderr.startswith("error: a job needs 3 GPU(s), but 2 are there (GPU-")
@@ -224,7 +230,7 @@ def test_the_warm_process_leaves_cuda_alone():
     """A fork cannot use CUDA once the process it comes from has; nor would it then see its own devices only."""
     code = (
         "import importlib, torch\n"
-        "from adaptive_smoothing import warm\n"
+        "from adaptive_smoothing.pipeline.runtime import fork_server\n"
         "asked = []\n"
         "torch._C._cuda_getDeviceCount = lambda: asked.append('devices') or 0\n"
         "for module in warm.PRELOADED:\n"

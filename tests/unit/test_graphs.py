@@ -4,8 +4,9 @@ import pytest
 import torch
 from cases import arguments, specification
 
-from adaptive_smoothing import graphs, registry, training
-from adaptive_smoothing.methods import Context
+from adaptive_smoothing.core import registry
+from adaptive_smoothing.methods.base import Context, method_class
+from adaptive_smoothing.training import cuda_graph, job
 
 CPU = torch.device("cpu")
 
@@ -20,8 +21,8 @@ def trained(network, batches, captured):
     settings = {"lr": 0.1, "weight_decay": 1e-3, "momentum": 0.9, "alpha": 0.1}
     schedule = {"kind": "step", "milestones": (100,), "factor": 0.1}
     model = network()
-    method = module.Training(model, module.Hyperparameters(**settings, schedule=schedule), Context(60, 3))
-    steps = graphs.Steps(method.step, 10, CPU, stand_in) if captured else method.step
+    method = method_class(module)(model, module.Hyperparameters(**settings, schedule=schedule), Context(60, 3))
+    steps = cuda_graph.CapturedStep(method.step, 10, CPU, stand_in) if captured else method.step
     smaller = batches[0][0][:4], batches[0][1][:4]
     losses = [steps(*batch, torch.arange(len(batch[0]))).clone() for batch in [*batches, smaller, *batches]]
     return model, torch.stack(losses)
@@ -42,17 +43,17 @@ def test_a_step_is_captured_once_after_the_warm_up():
         return lambda: replays.append(1) or torch.zeros(())
 
     done = []
-    steps = graphs.Steps(lambda *given: done.append(1) or torch.zeros(()), 2, CPU, capture)
-    for _ in range(graphs.WARM_UP + 4):
+    steps = cuda_graph.CapturedStep(lambda *given: done.append(1) or torch.zeros(()), 2, CPU, capture)
+    for _ in range(cuda_graph.WARM_UP + 4):
         steps(torch.zeros(2), torch.zeros(2), torch.zeros(2))
-    assert (len(done), len(captures), len(replays)) == (graphs.WARM_UP, 1, 4)
+    assert (len(done), len(captures), len(replays)) == (cuda_graph.WARM_UP, 1, 4)
 
 
 def test_what_cannot_be_captured_is_done_step_by_step_with_one_line(capsys):
     def capture(step):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    steps = graphs.Steps(lambda images, labels, indices: images.sum(), 2, CPU, capture)
+    steps = cuda_graph.CapturedStep(lambda images, labels, indices: images.sum(), 2, CPU, capture)
     sums = [steps(torch.full((2,), float(number)), torch.zeros(2), torch.zeros(2)).item() for number in range(6)]
     assert sums == [0, 2, 4, 6, 8, 10]
     assert capsys.readouterr().out == (
@@ -65,6 +66,6 @@ def test_what_cannot_be_captured_is_done_step_by_step_with_one_line(capsys):
 def test_without_a_gpu_a_training_says_so_and_gives_the_same(digits, tmp_path, capsys, asked):
     spec = specification("ls", epochs=1)
     spec["speed"]["cuda_graph"] = asked
-    training.train(**arguments(digits, tmp_path, spec) | {"device": "cpu"})
+    job.train(**arguments(digits, tmp_path, spec) | {"device": "cpu"})
     line = "cuda_graph: there is no GPU; steps are done one by one\n"
     assert (line in capsys.readouterr().out) == asked

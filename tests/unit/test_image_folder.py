@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adaptive_smoothing import datasets
-from adaptive_smoothing.datasets import Source, image_folder
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.data import prepare, storage
+from adaptive_smoothing.data.datasets import image_folder
+from adaptive_smoothing.data.types import Source
 
 
 def options(**changes):
@@ -45,8 +46,8 @@ def test_labels_come_from_the_folders_in_alphabetical_order(root):
 
 def test_it_is_prepared_and_opened(root, files_in):
     source = {"root": str(root), "mirrors": [], "fetch": False}
-    datasets.prepare("image_folder", options().model_dump(), 0, files_in(root / "prepared"), None, source)
-    prepared = datasets.open_prepared(root / "prepared")
+    prepare.prepare("image_folder", options().model_dump(), 0, files_in(root / "prepared"), None, source)
+    prepared = storage.open_prepared(root / "prepared")
     np.testing.assert_array_equal(prepared.arrays.train_images, made(root).train_images)
     assert prepared.arrays.decode is None and prepared.mean.shape == (3,)
 

@@ -18,11 +18,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adaptive_smoothing import config, inherit, paths, plan
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core import paths
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline import inherit, plan, scales
 
 ROOT = Path(__file__).parents[2]
-PAPER = config.load_scale(ROOT / "config/paper.yaml")
+PAPER = scales.load_scale(ROOT / "config/paper.yaml")
 HEIR = {"inherits": "paper", "label": "mine"}
 
 # Where the rehearsal may differ from the paper's scale: what config/rehearsal.yaml says of its keys.
@@ -67,7 +68,7 @@ def rehearsed(folder, *edits):
 
 
 def test_nothing_but_what_is_documented_differs_from_the_papers_scale():
-    paper, mine = leaves(PAPER.model_dump()), leaves(config.load_scale(ROOT / "config/rehearsal.yaml").model_dump())
+    paper, mine = leaves(PAPER.model_dump()), leaves(scales.load_scale(ROOT / "config/rehearsal.yaml").model_dump())
     differing = {key for key in paper.keys() | mine.keys() if paper.get(key, "absent") != mine.get(key, "absent")}
     assert {key for key in differing if not DOCUMENTED.fullmatch(key)} == set()
     assert {key.split(".")[0] for key in differing} == {
@@ -131,7 +132,7 @@ def test_a_change_in_the_papers_scale_is_rehearsed_by_itself(tmp_path):
     [(2, (1, 2), 1), (3, (2, 3), 1), (40, (20, 30), 1), (41, (21, 31), 2), (200, (100, 150), 5), (999, (100, 150), 5)],
 )
 def test_schedules_shrink_with_the_epochs_to_whole_ones(tmp_path, epochs, milestones, warm_up):
-    scale = config.load_scale(heir_of(tmp_path, {**HEIR, "cut": {"epochs": epochs}}))
+    scale = scales.load_scale(heir_of(tmp_path, {**HEIR, "cut": {"epochs": epochs}}))
     setup = scale.setups["cifar10"]
     assert setup.epochs == min(epochs, 200)
     assert tuple(setup.methods["ls"]["schedule"]["milestones"]) == milestones
@@ -140,10 +141,10 @@ def test_schedules_shrink_with_the_epochs_to_whole_ones(tmp_path, epochs, milest
 
 
 def test_a_schedule_of_one_noise_shrinks_too_and_no_warm_up_stays_none(tmp_path):
-    base = yaml.load((ROOT / "config/paper.yaml").read_text(), Loader=config.StrictLoader)
+    base = yaml.load((ROOT / "config/paper.yaml").read_text(), Loader=scales.StrictLoader)
     base["setups"]["cifar100"]["by_noise"]["pair20"]["ivon"]["schedule"] = {"kind": "cosine", "warmup_epochs": 50}
     base["setups"]["mnist"]["methods"]["ivon"]["schedule"] = {"kind": "cosine", "warmup_epochs": 0}
-    scale = config.load_scale(heir_of(tmp_path, {**HEIR, "inherits": "base", "cut": {"epochs": 8}}, base=base))
+    scale = scales.load_scale(heir_of(tmp_path, {**HEIR, "inherits": "base", "cut": {"epochs": 8}}, base=base))
     assert scale.setups["cifar100"].by_noise["pair20"]["ivon"]["schedule"]["warmup_epochs"] == 2
     assert scale.setups["mnist"].methods["ivon"]["schedule"]["warmup_epochs"] == 0
 
@@ -208,7 +209,7 @@ def test_every_cut_leaves_a_scale_that_can_be_planned(tmp_path_factory, cut):
 def test_a_mistake_is_one_sentence(tmp_path, content, sentence):
     path = heir_of(tmp_path, content, middle={**HEIR, "inherits": "mine"})
     with pytest.raises(UserError, match=sentence) as caught:
-        config.load_scale(path)
+        scales.load_scale(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
@@ -216,7 +217,7 @@ def test_a_mistake_is_one_sentence(tmp_path, content, sentence):
 def test_a_mistake_in_the_other_scale_names_that_scale(tmp_path):
     path = heir_of(tmp_path, {**HEIR, "inherits": "base"}, base={"label": None})
     with pytest.raises(UserError, match=rf"^{tmp_path}/base\.yaml: key '\w+' is missing"):
-        config.load_scale(path)
+        scales.load_scale(path)
 
 
 def test_the_modules_own_keys_are_all_documented_where_a_user_reads():
@@ -307,9 +308,9 @@ def test_every_dataset_of_the_rehearsal_has_a_writer_and_a_scale_of_published_da
     assert {dataset.name for dataset in rehearsal.scale.datasets.values()} <= write_rehearsal_data.WRITERS.keys()
     with pytest.raises(UserError, match=r"mine\.yaml: has no data_variant"):
         write_rehearsal_data.write(PAPER, "mine.yaml")
-    base = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
+    base = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
     mine = {**HEIR, "inherits": "base", "data_root": str(tmp_path / "data"), "data_variant": "x"}
-    scale = config.load_scale(heir_of(tmp_path, mine, base=base))
+    scale = scales.load_scale(heir_of(tmp_path, mine, base=base))
     with pytest.raises(UserError, match=r"unknown dataset with tiny archives 'digit.*legal: .*mnist"):
         write_rehearsal_data.write(scale, "mine.yaml")
     assert not (tmp_path / "data").exists()

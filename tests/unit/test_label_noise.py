@@ -9,7 +9,7 @@ from scipy.stats import norm
 from torch import nn
 from torch.func import functional_call
 
-from adaptive_smoothing import label_noise, logistic
+from adaptive_smoothing.theory import label_noise, logistic
 
 
 @pytest.mark.parametrize("variance", [1.0, 4.0, 16.0])
@@ -105,7 +105,7 @@ def test_batches_and_whole_agree_and_small_posteriors_are_linear(posterior):
 
     def measured(parts, samples=4):
         generator = torch.Generator().manual_seed(2)
-        return label_noise.of_posterior(model, mean, std, lambda: iter(images.split(parts)), samples, generator)
+        return label_noise.estimate_label_noise(model, mean, std, lambda: iter(images.split(parts)), samples, generator)
 
     whole, split = measured(9), measured(2)
     torch.testing.assert_close(whole.noise_exact, split.noise_exact)
@@ -123,7 +123,9 @@ def test_exact_noise_converges_to_the_integral(posterior):
     mean = {name: parameter.detach() for name, parameter in model.named_parameters()}
     std = {"1.weight": torch.zeros(2, 1).double(), "1.bias": torch.tensor([0.0, 2.0]).double()}
     images = torch.ones(1, 1, 1, 1).double()
-    found = label_noise.of_posterior(model, mean, std, lambda: iter([images]), 20_000, torch.Generator().manual_seed(0))
+    found = label_noise.estimate_label_noise(
+        model, mean, std, lambda: iter([images]), 20_000, torch.Generator().manual_seed(0)
+    )
     expected = logistic.label_noise(np.array([1.0]), 4.0)[0]
     assert found.noise_exact[0, 1].item() == pytest.approx(expected, abs=0.01)
     assert found.noise_exact[0, 0].item() == pytest.approx(-expected, abs=0.01)

@@ -8,8 +8,9 @@ import torch
 from ivon import IVON
 from torch.nn import functional
 
-from adaptive_smoothing import registry
-from adaptive_smoothing.methods import Context, ivon, ls, ols, sam
+from adaptive_smoothing.core import registry
+from adaptive_smoothing.methods import ivon, ls, ols, sam
+from adaptive_smoothing.methods.base import Context, method_class
 
 STEP = {"kind": "step", "milestones": (100,), "factor": 0.1}
 SGD = {"lr": 0.1, "weight_decay": 1e-3, "momentum": 0.9, "schedule": STEP}
@@ -49,14 +50,14 @@ def test_ls_loss_is_cross_entropy_to_the_smoothed_label_of_eq_1(network, batches
     log_probabilities = network()(images).log_softmax(dim=1)
     smoothed = (1 - alpha) * functional.one_hot(labels, 3) + alpha / 3
     expected = -(smoothed * log_probabilities).sum(dim=1).mean()
-    method = ls.Training(model, ls.Hyperparameters(**SGD, alpha=alpha), CONTEXT)
+    method = method_class(ls)(model, ls.Hyperparameters(**SGD, alpha=alpha), CONTEXT)
     torch.testing.assert_close(method.step(images, labels, INDICES), expected.detach())
     torch.testing.assert_close(method.soft_labels()[labels], smoothed.float())
 
 
 def test_ls_with_alpha_0_is_plain_sgd(network, batches):
     model, other, buffers = network(), network(), {}
-    method = ls.Training(model, ls.Hyperparameters(**SGD, alpha=0.0), CONTEXT)
+    method = method_class(ls)(model, ls.Hyperparameters(**SGD, alpha=0.0), CONTEXT)
     for number, (images, labels) in enumerate(batches):
         method.step(images, labels, INDICES)
         gradients = torch.autograd.grad(functional.cross_entropy(other(images), labels), list(other.parameters()))
@@ -68,7 +69,7 @@ def test_ls_with_alpha_0_is_plain_sgd(network, batches):
 @pytest.mark.parametrize("rho", [0.05, 0.5])
 def test_sams_twenty_steps_equal_two_literal_passes(network, batches, rho):
     model, other, buffers = network(), network(), {}
-    method = sam.Training(model, sam.Hyperparameters(**SGD, rho=rho, batch_norm="both_passes"), CONTEXT)
+    method = method_class(sam)(model, sam.Hyperparameters(**SGD, rho=rho, batch_norm="both_passes"), CONTEXT)
     for number in range(20):
         images, labels = batches[number % len(batches)]
         method.step(images, labels, INDICES)
@@ -89,7 +90,7 @@ def test_sams_twenty_steps_equal_two_literal_passes(network, batches, rho):
 
 def test_sam_restores_the_weights_after_an_error(network, batches):
     model = network()
-    method = sam.Training(model, sam.Hyperparameters(**SGD, rho=0.5, batch_norm="first_pass"), CONTEXT)
+    method = method_class(sam)(model, sam.Hyperparameters(**SGD, rho=0.5, batch_norm="first_pass"), CONTEXT)
     method._backward(*batches[0])
     before = [parameter.detach().clone() for parameter in model.parameters()]
     with pytest.raises(RuntimeError, match="interrupted"), method._perturbed():
@@ -101,7 +102,7 @@ def test_sam_restores_the_weights_after_an_error(network, batches):
 @pytest.mark.parametrize(("policy", "updates"), [("first_pass", 1), ("both_passes", 2)])
 def test_sams_batch_norm_policy_decides_which_passes_count(network, batches, policy, updates):
     model, other = network(), network()
-    method = sam.Training(model, sam.Hyperparameters(**SGD, rho=0.0, batch_norm=policy), CONTEXT)
+    method = method_class(sam)(model, sam.Hyperparameters(**SGD, rho=0.0, batch_norm=policy), CONTEXT)
     images, labels = batches[0]
     method.step(images, labels, INDICES)
     for _ in range(updates):  # with ρ = 0 both passes see the same activations
@@ -117,7 +118,7 @@ def test_ols_table_after_two_epochs_equals_a_hand_worked_example():
     with torch.no_grad():
         model.weight.copy_(torch.tensor([[0.0], [math.log(3.0)]]))
     settings = {**SGD, "lr": 1e-12, "alpha": 0.5, "first_epoch_alpha": 0.1}
-    method = ols.Training(model, ols.Hyperparameters(**settings), Context(train_size=4, classes=2))
+    method = method_class(ols)(model, ols.Hyperparameters(**settings), Context(train_size=4, classes=2))
     # x = 1: p = (1/4, 3/4), predicts 1;  x = -1: p = (3/4, 1/4), predicts 0;  x = 2: p = (1/10, 9/10), predicts 1
     images, labels = torch.tensor([[1.0], [-1.0], [2.0], [-1.0]]), torch.tensor([1, 0, 1, 1])
 
@@ -148,7 +149,7 @@ def test_ivons_fifty_steps_equal_ivon_opts_with_the_same_random_numbers(
 ):
     settings = {**IVON_SETTINGS, **changed, "implementation": implementation}
     model, other = network(), network()
-    method = ivon.Training(model, ivon.Hyperparameters(**settings), CONTEXT)
+    method = method_class(ivon)(model, ivon.Hyperparameters(**settings), CONTEXT)
     reference = IVON(
         other.parameters(),
         lr=0.2,
@@ -182,7 +183,7 @@ def test_ivons_fifty_steps_equal_ivon_opts_with_the_same_random_numbers(
 @pytest.mark.parametrize("implementation", ["flat", "reference"])
 def test_ivon_restores_the_mean_after_an_error_while_sampled(network, implementation):
     model = network()
-    method = ivon.Training(model, ivon.Hyperparameters(**IVON_SETTINGS, implementation=implementation), CONTEXT)
+    method = method_class(ivon)(model, ivon.Hyperparameters(**IVON_SETTINGS, implementation=implementation), CONTEXT)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     with pytest.raises(RuntimeError, match="interrupted"), method.sampled_weights():
         assert not torch.equal(before[0], next(model.parameters()))
@@ -193,11 +194,11 @@ def test_ivon_restores_the_mean_after_an_error_while_sampled(network, implementa
 @pytest.mark.parametrize("policy", ["sampled", "mean"])
 def test_ivons_batch_norm_policy_decides_where_statistics_come_from(network, batches, policy):
     model = network()
-    method = ivon.Training(model, ivon.Hyperparameters(**{**IVON_SETTINGS, "batch_norm": policy}), CONTEXT)
+    method = method_class(ivon)(model, ivon.Hyperparameters(**{**IVON_SETTINGS, "batch_norm": policy}), CONTEXT)
     for images, labels in batches:
         method.step(images, labels, INDICES)
     gathered = model[2].running_mean.clone()
-    with method.evaluation_ready(lambda: (images for images, _ in batches)):
+    with method.evaluation_mode(lambda: (images for images, _ in batches)):
         held = model[2].running_mean.clone()
     hidden = torch.stack([model[1](images.flatten(1)).mean(dim=0) for images, _ in batches]).mean(dim=0)
     if policy == "sampled":
@@ -229,7 +230,7 @@ def test_a_resumed_method_goes_on_as_if_never_stopped(network, batches, name):
 
     torch.manual_seed(3)
     straight = network()
-    method = module.Training(straight, hyperparameters, CONTEXT)
+    method = method_class(module)(straight, hyperparameters, CONTEXT)
     torch.manual_seed(4)
     steps(method, 6)
     weights = {key: value.clone() for key, value in straight.state_dict().items()}
@@ -239,7 +240,7 @@ def test_a_resumed_method_goes_on_as_if_never_stopped(network, batches, name):
 
     resumed = network()
     resumed.load_state_dict(weights)
-    second = module.Training(resumed, hyperparameters, CONTEXT)
+    second = method_class(module)(resumed, hyperparameters, CONTEXT)
     second.load_state_dict(state)
     torch.set_rng_state(generator)
     steps(second, 3)

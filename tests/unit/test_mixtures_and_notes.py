@@ -5,15 +5,17 @@ import copy
 import pyarrow as pa
 import pytest
 
-from adaptive_smoothing import collect, mixtures, notes, provenance, records
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core import environment, parquet
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.results import collect, consistency, notes
+from adaptive_smoothing.training import metrics
 
 
 def record(method="sam", **changes):
     return {
         "specification": {"method": method, "model": {"name": "small_cnn"}},
         "code": {"training": "aa", f"methods.{method}": "bb"},
-        "versions": provenance.versions(),
+        "versions": environment.versions(),
         **changes,
     }
 
@@ -23,8 +25,8 @@ CPU = dict.fromkeys("abc", "cpu")
 
 
 def test_runs_made_alike_are_not_mixed():
-    assert mixtures.found(SAME, CPU) == []
-    assert mixtures.found({}, {}) == []
+    assert consistency.problems(SAME, CPU) == []
+    assert consistency.problems({}, {}) == []
 
 
 @pytest.mark.parametrize(
@@ -34,16 +36,16 @@ def test_runs_made_alike_are_not_mixed():
             {"code": {"training": "aa", "methods.sam": "cc"}},
             "2 runs of sam with small_cnn were made by 2 states of methods.sam",
         ),
-        ({"versions": {**provenance.versions(), "torch": "1.0"}}, "runs were made with torch 1.0 and "),
+        ({"versions": {**environment.versions(), "torch": "1.0"}}, "runs were made with torch 1.0 and "),
     ],
 )
 def test_other_code_and_versions_are_told(change, sentence):
     mixed = {**SAME, "b": record(**change)}
-    assert [text for text in mixtures.found(mixed, CPU) if text.startswith(sentence)]
+    assert [text for text in consistency.problems(mixed, CPU) if text.startswith(sentence)]
 
 
 def test_other_devices_are_told():
-    assert mixtures.found(SAME, {**CPU, "a": "NVIDIA H100"}) == ["runs were made on NVIDIA H100 and cpu"]
+    assert consistency.problems(SAME, {**CPU, "a": "NVIDIA H100"}) == ["runs were made on NVIDIA H100 and cpu"]
 
 
 @pytest.fixture
@@ -52,8 +54,8 @@ def runs(tmp_path):
     paths = []
     for name, device in (("a", "cpu"), ("b", "NVIDIA H100")):
         row = {"epoch": 1, "test_accuracy": 0.5, "device": device}
-        table = records.metrics_table({"run": name, "method": "sam"}, {"rho": 0.1}, [row])
-        records.write(tmp_path / f"{name}.parquet", table, record())
+        table = metrics.metrics_table({"run": name, "method": "sam"}, {"rho": 0.1}, [row])
+        parquet.write(tmp_path / f"{name}.parquet", table, record())
         paths.append(str(tmp_path / f"{name}.parquet"))
     return paths
 
@@ -66,7 +68,7 @@ def collected(runs, tmp_path, strict):
 
 
 def test_a_mixed_table_says_so_and_strict_forbids_it(runs, tmp_path):
-    _, metadata = records.read(collected(runs, tmp_path, strict=False))
+    _, metadata = parquet.read(collected(runs, tmp_path, strict=False))
     assert metadata["mixed"] == ["runs were made on NVIDIA H100 and cpu"]
     (tmp_path / "fig5.parquet").unlink()
     with pytest.raises(UserError, match="figure fig5 is mixed, and strict=true forbids that: runs were made on NVIDIA"):
@@ -75,10 +77,10 @@ def test_a_mixed_table_says_so_and_strict_forbids_it(runs, tmp_path):
 
 
 def test_notes_tell_mixtures_versions_and_adoptions(tmp_path):
-    old = copy.deepcopy(record(versions={**provenance.versions(), "torch": "1.0"}))
+    old = copy.deepcopy(record(versions={**environment.versions(), "torch": "1.0"}))
     old["adopted"] = [{"by": "Ada", "reason": "moved a function"}]
     description = {"figure": "fig5", "title": "Title", "runs": {"a": old, "b": record()}, "mixed": ["a sentence"]}
-    records.write(tmp_path / "t.parquet", pa.table({"x": [1]}), description)
+    parquet.write(tmp_path / "t.parquet", pa.table({"x": [1]}), description)
 
     def written(policy):
         notes.write("tiny", "a label", [str(tmp_path / "t.parquet")], policy, str(tmp_path / "notes.md"))
@@ -88,6 +90,6 @@ def test_notes_tell_mixtures_versions_and_adoptions(tmp_path):
     assert "## fig5: Title" in text
     assert "- 2 runs" in text
     assert "- WARNING: a sentence" in text
-    assert f"- WARNING: 1 runs were made with torch 1.0; {provenance.versions()['torch']} is installed now" in text
+    assert f"- WARNING: 1 runs were made with torch 1.0; {environment.versions()['torch']} is installed now" in text
     assert "- WARNING: 1 runs were made by other code and adopted by Ada: moved a function" in text
     assert "installed now" not in written("ignore")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adaptive_smoothing.neighbours import disagreement
+from adaptive_smoothing.results.neighbours import disagreement
 
 
 def test_shares_agree_with_all_distances_compared_one_by_one():

@@ -11,10 +11,10 @@ from cases import specification
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from adaptive_smoothing import registry
-from adaptive_smoothing.methods import Context
-from adaptive_smoothing.progress import Heartbeat
-from adaptive_smoothing.training import Trainer
+from adaptive_smoothing.core import registry
+from adaptive_smoothing.core.progress import ProgressWriter
+from adaptive_smoothing.methods.base import Context, method_class
+from adaptive_smoothing.training.loop import Trainer
 
 REFUSED = {
     f"aten::{name}"
@@ -104,7 +104,7 @@ def test_every_method_is_looked_at():
 @pytest.mark.parametrize(("name", "settings"), METHODS)
 def test_no_methods_step_waits_for_the_device(network, batches, name, settings):
     module = registry.load("method", name)
-    method = module.Training(network(), module.Hyperparameters(**settings), Context(60, 3))
+    method = method_class(module)(network(), module.Hyperparameters(**settings), Context(60, 3))
     for epoch in range(2):
         for images, labels in batches:
             with refusing():
@@ -132,6 +132,6 @@ def test_the_loop_waits_once_an_epoch_and_not_between_steps(digits, method, tmp_
     spec = specification(method)
     trainer = Trainer(spec, str(digits / "digits"), str(digits / "labels.parquet"))
     checkpoint = Checkpoint(trainer.steps_per_epoch)
-    heartbeat = Heartbeat(tmp_path / "progress.json", spec["epochs"])
+    heartbeat = ProgressWriter(tmp_path / "progress.json", spec["epochs"])
     trainer._train_epoch(checkpoint, heartbeat)
     assert checkpoint.done == trainer.steps_per_epoch == 4

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adaptive_smoothing import config, plan
+from adaptive_smoothing.pipeline import plan, scales
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +66,7 @@ def test_names_are_readable(paper):
 
 
 def small_with(tmp_path, change):
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=config.StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
     change(content)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
     return plan.Plan("mine", tmp_path)
@@ -104,7 +104,8 @@ def test_colliding_names_are_told_apart_by_a_digest(tmp_path):
 @pytest.mark.parametrize("scale", ["paper", "small"])
 def test_planning_imports_neither_torch_nor_pandas_nor_pyarrow(scale):
     code = (
-        "import sys; from adaptive_smoothing import paths, plan, warm\n"
+        "import sys; from adaptive_smoothing.core import paths; from adaptive_smoothing.pipeline import plan\n"
+        "from adaptive_smoothing.pipeline.runtime import fork_server\n"
         f"p = plan.load({scale!r}); [run.code for run in p.runs.values()]\n"
         "[f.drawing_code for f in p.figures.values()]\n"
         "heavy = {'torch', 'pandas', 'pyarrow', 'matplotlib', 'sklearn'} & set(sys.modules); assert not heavy, heavy"

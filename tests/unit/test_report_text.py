@@ -9,9 +9,11 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from adaptive_smoothing import claims, costs, paths, records, report
-from adaptive_smoothing.errors import UserError
-from adaptive_smoothing.report import _facts, _html, _paper
+from adaptive_smoothing.core import parquet, paths, units
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.results.claims import judge
+from adaptive_smoothing.results.report import facts, html, quotes, write
+from adaptive_smoothing.training import metrics
 
 VERSIONS = {"torch": "2.0", "numpy": "2.1"}
 
@@ -22,7 +24,7 @@ def run(method, seed, device="cpu", seconds=90.0, accuracy=0.5, diverged=False):
     given = {"run": name, "scale": "tiny", "dataset": "digits", "model": "cnn", "noise": "symmetric20"}
     given |= {"method": method, "seed": seed, "noise_kind": "symmetric", "noise_rate": 0.2}
     row = {"epoch": 2, "diverged": diverged, "test_accuracy": accuracy, "test_nll": 1.0}
-    table = records.metrics_table(given, {}, [{**row, "seconds": seconds, "device": device, "peak_memory_mb": 100.0}])
+    table = metrics.metrics_table(given, {}, [{**row, "seconds": seconds, "device": device, "peak_memory_mb": 100.0}])
     specification = {"method": method, "seed": seed, "model": {"name": "cnn"}}
     return name, {"specification": specification, "versions": VERSIONS, "git_revision": "abc", "code": {}}, table
 
@@ -32,9 +34,9 @@ def table(folder, figure, runs, without=(), **said):
     description = {"figure": figure, "title": f"Title of {figure}", "scale": "tiny", "label": "tiny scale"}
     description |= {"table": "metrics", "options": {}, "grids": {}, "mixed": [], "classes": {"digits": 10}, **said}
     description["runs"] = {name: record for name, record, _ in runs}
-    rows = records.concatenated([rows for name, _, rows in runs if name not in without])
+    rows = parquet.concatenated([rows for name, _, rows in runs if name not in without])
     path = folder / paths.TABLE.format(scale="tiny", figure=figure)
-    records.write(path, rows, description)
+    parquet.write(path, rows, description)
     return str(path.relative_to(folder))
 
 
@@ -56,20 +58,20 @@ def project(tmp_path, monkeypatch):
 
 def written(tables, documents=(), **given):
     """Judge and report the tables; return the text and where each page belongs."""
-    claims.judge("tiny", "tiny scale", tables, "results/tiny/claims.md", "results/tiny/claims.parquet", {})
+    judge.judge("tiny", "tiny scale", tables, "results/tiny/claims.md", "results/tiny/claims.parquet", {})
     outputs = {"index": "results/tiny/index.md", "page": "results/tiny/index.html", "pages": "results/tiny/report"}
     judged = ("results/tiny/claims.md", "results/tiny/claims.parquet", list(documents))
-    report.write("tiny", "tiny scale", tables, *judged, "", "warn", VERSIONS, outputs, **given)
+    write.write("tiny", "tiny scale", tables, *judged, "", "warn", VERSIONS, outputs, **given)
     return Path(outputs["index"]).read_text(), json.loads(Path(outputs["pages"], paths.PLACED).read_text())
 
 
-def facts(path):
-    return _facts.read([path])[0]
+def figure_of(path):
+    return facts.read([path])[0]
 
 
 def test_seeds_points_and_lost_runs_are_counted(project):
     runs = [run("sam", 0), run("sam", 1), run("ls", 0), run("ls", 1, diverged=True), run("ivon", 0), run("ivon", 1)]
-    figure = facts(table(project, "fig5", runs, without=[runs[-1][0]]))
+    figure = figure_of(table(project, "fig5", runs, without=[runs[-1][0]]))
     assert figure.behind() == "6 runs: n = 1 to 2 seeds at each of 3 points (seeds 0, 1)."
     assert list(figure.cautions()) == [
         "1 run of 6 diverged or ended in NaN, and is left out of the means: `digits/symmetric20/ls/seed1`.",
@@ -80,13 +82,13 @@ def test_seeds_points_and_lost_runs_are_counted(project):
 
 @pytest.mark.parametrize("accuracy", [float("nan"), float("inf")])
 def test_a_last_accuracy_that_is_no_number_counts_as_lost(project, accuracy):
-    figure = facts(table(project, "fig5", [run("ls", 0, accuracy=accuracy), run("ls", 1)]))
+    figure = figure_of(table(project, "fig5", [run("ls", 0, accuracy=accuracy), run("ls", 1)]))
     assert figure.diverged == ["digits/symmetric20/ls/seed0"]
 
 
 def test_one_seed_is_said_and_a_full_grid_needs_no_caution(project):
-    assert [text[:17] for text in facts(table(project, "fig5", [run("ls", 0)])).cautions()] == ["One training seed"]
-    assert list(facts(table(project, "fig5", [run("ls", 0), run("ls", 1)])).cautions()) == []
+    assert [text[:17] for text in figure_of(table(project, "fig5", [run("ls", 0)])).cautions()] == ["One training seed"]
+    assert list(figure_of(table(project, "fig5", [run("ls", 0), run("ls", 1)])).cautions()) == []
 
 
 def test_shared_runs_cost_once(project):
@@ -103,7 +105,7 @@ def test_shared_runs_cost_once(project):
     ("seconds", "words"), [(8.26, "8.3 s"), (90, "2 min"), (9000, "2.5 h"), (float("nan"), "unknown")]
 )
 def test_times_in_words(seconds, words):
-    assert costs.span(seconds) == words
+    assert units.span(seconds) == words
 
 
 def test_mixed_adopted_and_other_versions_are_said(project):
@@ -128,7 +130,7 @@ def test_a_figure_that_the_paper_lacks_needs_no_claim(project):
 
 
 def test_every_claim_has_its_sentence_of_the_paper():
-    assert _paper.QUOTES.keys() == {claim.id for claim in claims.CLAIMS}
+    assert quotes.QUOTES.keys() == {claim.id for claim in judge.CLAIMS}
 
 
 def test_what_is_missing_is_said(project):
@@ -159,16 +161,16 @@ def test_pages_hold_their_files_and_nothing_else(project):
 
 def test_a_page_stays_below_what_browsers_open(project):
     drawn("fig5", (750, 750), noise=True)
-    assert (project / "paper_figures/tiny/fig5.png").stat().st_size > _html.LARGEST_PART
+    assert (project / "paper_figures/tiny/fig5.png").stat().st_size > html.LARGEST_PART
     written([table(project, "fig5", [run("ls", 0)])])
     page = project / "results/tiny/report/fig5.html"
     assert 4 / 3 * page.stat().st_size < 2 << 20 and 'src="data:image/png' in page.read_text()
-    assert (project / "results/tiny/index.html").stat().st_size > _html.LARGEST_PART
+    assert (project / "results/tiny/index.html").stat().st_size > html.LARGEST_PART
 
 
 def test_html_in_a_text_is_shown_as_it_is():
     text = "<script>alert(1)</script> [x](javascript:alert(1)) `a<br>b` **not reproduced**"
-    page = _html.page("a < b", text, Path())
+    page = html.page("a < b", text, Path())
     assert "<script>" not in page and 'href="javascript' not in page
     assert "<title>a &lt; b</title>" in page and '<strong class="not-reproduced">' in page
 
@@ -183,6 +185,6 @@ def test_a_damaged_table_is_named(project):
 def test_closed_form_figures_have_no_runs(project):
     frame = pa.table({"variance": [1.0], "mean": [0.0], "noise": [0.0]})
     said = {"figure": "fig2", "title": "T", "scale": "tiny", "table": "quadrature", "mixed": [], "runs": {}}
-    records.write("results/tiny/figures/fig2.parquet", frame, said)
-    figure = facts("results/tiny/figures/fig2.parquet")
+    parquet.write("results/tiny/figures/fig2.parquet", frame, said)
+    figure = figure_of("results/tiny/figures/fig2.parquet")
     assert figure.behind() == "Closed form: no training, no seeds." and list(figure.cautions()) == []

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.models import ResNet50_Weights
+from torchvision.models import resnet50 as torchvisions_resnet50
 
-from adaptive_smoothing.config import options_of
-from adaptive_smoothing.errors import UserError
-from adaptive_smoothing.models import resnet50 as module
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.models import resnet50
+from adaptive_smoothing.pipeline.scales import validate_options
 
 V1 = "IMAGENET1K_V1"
 MEMBERS = [member.name for member in ResNet50_Weights]  # without DEFAULT, whose meaning changes
@@ -23,7 +24,7 @@ def state():
     torch.manual_seed(1)
     return {
         name: torch.rand_like(value) if value.is_floating_point() else value + 7
-        for name, value in resnet50().state_dict().items()
+        for name, value in torchvisions_resnet50().state_dict().items()
     }
 
 
@@ -39,7 +40,7 @@ def saved(state, tmp_path_factory):
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return module.build(module.Options(weights="random"), 3, (32, 32), 14)
+    return resnet50.build(resnet50.Options(weights="random"), 3, (32, 32), 14)
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def no_network(monkeypatch, tmp_path):
 
 
 def load(network, weights, root, published=False, fetch=False):
-    return module.load_pretrained(network, module.Options(weights=weights), root, published, fetch)
+    return resnet50.load_pretrained(network, resnet50.Options(weights=weights), root, published, fetch)
 
 
 def holds(network, state):
@@ -72,9 +73,9 @@ def holds(network, state):
 
 def test_every_member_of_torchvisions_enum_is_an_option_and_nothing_else():
     for name in ("random", *MEMBERS, "mine.pth", "/data/mine.pt"):
-        assert options_of("model", "resnet50", {"weights": name}, "here").weights == name
+        assert validate_options("model", "resnet50", {"weights": name}, "here").weights == name
     with pytest.raises(UserError) as caught:
-        options_of("model", "resnet50", {"weights": "imagenet"}, "config/mine.yaml, setups.x")
+        validate_options("model", "resnet50", {"weights": "imagenet"}, "config/mine.yaml, setups.x")
     legal = f"legal: random, {', '.join(MEMBERS)}, or a file *.pth, *.pt"
     assert str(caught.value) == f"config/mine.yaml, setups.x (resnet50): key 'weights' is 'imagenet': {legal}"
 
@@ -87,7 +88,7 @@ def test_random_weights_load_nothing(network, tmp_path):
 
 def test_grey_images_are_refused():
     with pytest.raises(UserError, match="needs colour images"):
-        module.build(module.Options(weights=V1), 1, (32, 32), 10)
+        resnet50.build(resnet50.Options(weights=V1), 1, (32, 32), 10)
 
 
 @pytest.mark.parametrize("weights", [V1, "weights/" + FILE, "absolute"])
@@ -115,12 +116,12 @@ def test_published_weights_must_have_the_hash_in_their_name(network, root, tmp_p
     with pytest.raises(UserError, match=rf"{FILE}: is damaged or not the published file .* not 0676ba61\); delete"):
         load(network, V1, root, published=True)
     digest = hashlib.sha256((root / "weights" / FILE).read_bytes()).hexdigest()
-    monkeypatch.setattr(module, "_hash_prefix", lambda path: digest[:8])
+    monkeypatch.setattr(resnet50, "_hash_prefix", lambda path: digest[:8])
     assert digest in load(network, V1, root, published=True)
 
 
 def test_the_hash_is_read_out_of_torchvisions_file_names():
-    assert {module._hash_prefix(Path(member.url)) for member in ResNet50_Weights} == {"0676ba61", "11ad3fa6"}
+    assert {resnet50._hash_prefix(Path(member.url)) for member in ResNet50_Weights} == {"0676ba61", "11ad3fa6"}
 
 
 def test_absent_weights_are_told_where_they_belong(network, tmp_path):

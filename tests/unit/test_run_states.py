@@ -10,8 +10,11 @@ import psutil
 import pytest
 from cases import arguments, specification
 
-from adaptive_smoothing import files, paths, progress, run_states, training
-from adaptive_smoothing.checkpoint import Checkpoint, Stopped
+from adaptive_smoothing.core import files, paths, progress
+from adaptive_smoothing.core.interrupts import Stopped
+from adaptive_smoothing.pipeline.commands import run_states
+from adaptive_smoothing.training import job
+from adaptive_smoothing.training.checkpoint import Checkpoint
 
 RUN = "digits/symmetric/ls/seed0"
 
@@ -23,20 +26,20 @@ def _in_a_project(tmp_path, monkeypatch):
 
 def record(**changes):
     """Write the record of a run that this very process trains, changed as said."""
-    heartbeat = progress.Heartbeat(run_states.beat_file("tiny", RUN), 40)
+    heartbeat = progress.ProgressWriter(run_states.progress_file("tiny", RUN), 40)
     heartbeat.begin(progress.Clock(40, 0, 0.0), 12, 50, "cpu", 0)
-    path = run_states.beat_file("tiny", RUN)
+    path = run_states.progress_file("tiny", RUN)
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def log(text):
     path = paths.TRAIN_LOG.format(scale="tiny", run=RUN)
-    with files.written_whole(path) as temporary:
+    with files.atomic_write(path) as temporary:
         temporary.write_text(text)
 
 
 def metrics():
-    with files.written_whole(paths.METRICS.format(scale="tiny", run=RUN)) as temporary:
+    with files.atomic_write(paths.METRICS.format(scale="tiny", run=RUN)) as temporary:
         temporary.write_text("old results")
 
 
@@ -86,7 +89,7 @@ def test_a_process_with_a_dead_ones_number():
 
 def test_another_host_is_believed_as_long_as_it_speaks():
     record(host="node7", pid=5, job="123_4", epoch=3.0)
-    told = json.loads(run_states.beat_file("tiny", RUN).read_text())["time"]
+    told = json.loads(run_states.progress_file("tiny", RUN).read_text())["time"]
     assert state(now=told + 200).kind == "running"
     assert state(now=told + 200).beat.where == "SLURM job 123_4, process 5 on node7"
     silent = state(now=told + 420)
@@ -126,7 +129,7 @@ def test_a_job_that_imports_its_libraries():
 @pytest.mark.parametrize("text", ["", "[1, 2]", '{"pid": 1}', "\x00"])
 def test_a_record_that_is_none_is_passed_over(text):
     record()
-    run_states.beat_file("tiny", RUN).write_text(text)
+    run_states.progress_file("tiny", RUN).write_text(text)
     assert state().kind == "waiting"
     record(epochs="x")
     assert state().kind == "waiting"
@@ -154,9 +157,9 @@ def test_a_training_tells_how_far_it_is_and_leaves_no_record_when_it_ends_well(d
     monkeypatch.setattr(progress, "BEAT_S", 0.0)
     monkeypatch.setattr(progress, "EPOCH_BEAT_S", 0.0)
     told = []
-    real = progress.Heartbeat._write
-    monkeypatch.setattr(progress.Heartbeat, "_write", lambda self: (real(self), told.append(dict(self._record))))
-    training.train(**arguments(digits, tmp_path, specification("ls")))
+    real = progress.ProgressWriter._write
+    monkeypatch.setattr(progress.ProgressWriter, "_write", lambda self: (real(self), told.append(dict(self._record))))
+    job.train(**arguments(digits, tmp_path, specification("ls")))
     assert not (tmp_path / progress.FILE).exists()
     assert [beat["phase"] for beat in told[:2]] == ["starting", "training"]
     epochs = [beat["epoch"] for beat in told[1:]]
@@ -175,7 +178,7 @@ def test_a_training_that_ends_otherwise_leaves_word(digits, tmp_path, monkeypatc
     folder = tmp_path / paths.RUN.format(scale="tiny", run=RUN)
     folder.mkdir(parents=True)
     with pytest.raises(type(error)):
-        training.train(**arguments(digits, folder, specification("sam")))
+        job.train(**arguments(digits, folder, specification("sam")))
     assert state().kind == kind
     assert ("goes on from there" if kind == "waiting" else "ValueError") in state().why
 
@@ -185,7 +188,7 @@ def test_a_disk_that_refuses_the_record_stops_no_training(digits, tmp_path, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(progress.Path, "replace", full)
-    heartbeat = progress.Heartbeat(tmp_path / progress.FILE, 3)
+    heartbeat = progress.ProgressWriter(tmp_path / progress.FILE, 3)
     heartbeat.begin(progress.Clock(3, 0, 0.0), 4, 50, "cpu", 0)
     heartbeat.remove()
     assert not (tmp_path / progress.FILE).exists()

@@ -6,9 +6,10 @@ import pytest
 import torch
 from cases import arguments, specification
 
-from adaptive_smoothing import registry, speed, training
-from adaptive_smoothing.config import Setup
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core import registry
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline.scales import Setup
+from adaptive_smoothing.training import devices, job
 
 CPU = torch.device("cpu")
 OFF = {"channels_last": False, "bf16": False, "tf32": False, "compile": False, "cuda_graph": False}
@@ -30,22 +31,22 @@ def with_gpus(monkeypatch, there):
 )
 def test_the_device_is_chosen_by_what_is_there(monkeypatch, wanted, there, found):
     with_gpus(monkeypatch, there)
-    assert speed.chosen_device(wanted).type == found
+    assert devices.choose_device(wanted).type == found
 
 
 def test_a_gpu_that_is_asked_for_and_absent_is_one_sentence(monkeypatch):
     with_gpus(monkeypatch, False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     with pytest.raises(UserError, match=r"device 'cuda' is asked for.*CUDA_VISIBLE_DEVICES is '3'.*--config device"):
-        speed.chosen_device("cuda")
+        devices.choose_device("cuda")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     with pytest.raises(UserError, match="is not set"):
-        speed.chosen_device("cuda")
+        devices.choose_device("cuda")
 
 
 def test_an_unknown_device_lists_the_legal_ones():
     with pytest.raises(UserError, match=r"unknown device 'gpu'.*legal: auto, cpu, cuda"):
-        speed.chosen_device("gpu")
+        devices.choose_device("gpu")
 
 
 def test_all_that_changes_rounding_is_off_unless_a_scale_says_otherwise():
@@ -56,7 +57,7 @@ def test_all_that_changes_rounding_is_off_unless_a_scale_says_otherwise():
 def test_tf32_only_where_asked_for(tf32):
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32, torch.get_num_threads()
     try:
-        speed.be_deterministic(CPU, 1, tf32)
+        devices.be_deterministic(CPU, 1, tf32)
         assert torch.backends.cuda.matmul.allow_tf32 is tf32
         assert torch.backends.cudnn.allow_tf32 is tf32
         assert torch.get_num_threads() == 1
@@ -69,7 +70,7 @@ def test_tf32_only_where_asked_for(tf32):
 def trained(network, batches, settings):
     """Return loss and weights after two steps of SGD."""
     torch.manual_seed(0)
-    model = speed.applied(network(), {**OFF, **settings}, CPU)
+    model = devices.configure(network(), {**OFF, **settings}, CPU)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for images, labels in batches[:2]:
         optimizer.zero_grad()
@@ -82,7 +83,7 @@ def trained(network, batches, settings):
 
 def test_with_all_off_the_network_is_untouched(network):
     model = network()
-    assert "forward" not in vars(speed.applied(model, OFF, CPU))
+    assert "forward" not in vars(devices.configure(model, OFF, CPU))
     assert next(model.parameters()).is_contiguous()
 
 
@@ -93,7 +94,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_losses_and_weights_in_float32(n
     for layer in model.modules():
         if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
             layer.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
-    speed.applied(model, {**OFF, "bf16": True}, CPU)(batches[0][0])
+    devices.configure(model, {**OFF, "bf16": True}, CPU)(batches[0][0])
     assert set(seen) == {torch.bfloat16}
     half, output, other = trained(network, batches, {"bf16": True})
     assert output.dtype == torch.float32
@@ -105,7 +106,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_losses_and_weights_in_float32(n
 def test_channels_last_lays_out_convolutions_so():
     module = registry.load("model", "small_cnn")
     network = module.build(module.Options(), 1, (8, 8), 10)
-    model = speed.applied(network, {**OFF, "channels_last": True}, CPU)
+    model = devices.configure(network, {**OFF, "channels_last": True}, CPU)
     weights = [parameter for parameter in model.parameters() if parameter.dim() == 4]
     assert weights and all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
 
@@ -126,7 +127,7 @@ def test_a_training_uses_its_threads_and_no_more(digits, tmp_path):
     before = torch.get_num_threads()
     try:
         used = time.process_time(), time.thread_time()
-        training.train(**arguments(digits, tmp_path, spec))
+        job.train(**arguments(digits, tmp_path, spec))
         process, own = time.process_time() - used[0], time.thread_time() - used[1]
         assert torch.get_num_threads() == 1
         assert process - own < 0.05 * process

@@ -12,8 +12,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 
-from adaptive_smoothing import logistic
-from adaptive_smoothing.theory import trainers
+from adaptive_smoothing.theory import logistic, trainers
 from adaptive_smoothing.theory.families import Family, Gaussian, Logistic, Multinomial, Poisson
 from adaptive_smoothing.theory.glm import GLM
 

@@ -7,14 +7,15 @@ import pytest
 import torch
 from cases import arguments, specification
 
-from adaptive_smoothing import evaluation, progress, records, registry, training
-from adaptive_smoothing.checkpoint import Checkpoint
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core import parquet, progress, registry, units
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.training import evaluation, job, loop
+from adaptive_smoothing.training.checkpoint import Checkpoint
 
 
 def test_the_log_opens_with_what_is_trained_and_has_a_line_an_epoch(digits, tmp_path, capsys):
     spec = specification("ivon", evaluate_every=2)
-    training.train(**arguments(digits, tmp_path, spec))
+    job.train(**arguments(digits, tmp_path, spec))
     lines = capsys.readouterr().out.splitlines()
     head, epochs = "\n".join(lines[:-3]), lines[-3:]
     assert re.search(r"^run run\ndevice cpu, 1 threads, 15,418 parameters\nversions torch \d", head)
@@ -30,7 +31,7 @@ def test_the_log_opens_with_what_is_trained_and_has_a_line_an_epoch(digits, tmp_
     ("seconds", "text"), [(0, "00:00:00"), (3725.4, "01:02:05"), (200_000, "2 d 07:33:20"), (math.inf, "unknown")]
 )
 def test_a_duration_is_written_as_people_read_it(seconds, text):
-    assert progress.duration(seconds) == text
+    assert units.duration(seconds) == text
 
 
 def test_the_rest_takes_as_long_as_the_part_that_this_attempt_has_done(monkeypatch):
@@ -45,8 +46,8 @@ def test_the_rest_takes_as_long_as_the_part_that_this_attempt_has_done(monkeypat
 def test_a_diverged_run_ends_well_and_says_so(digits, tmp_path, capsys, method):
     spec = specification(method, epochs=20)
     spec["hyperparameters"]["lr"] = 1e30
-    training.train(**arguments(digits, tmp_path, spec))
-    frame, _ = records.read_frame(tmp_path / "metrics.parquet")
+    job.train(**arguments(digits, tmp_path, spec))
+    frame, _ = parquet.read_frame(tmp_path / "metrics.parquet")
     last = frame.iloc[-1]
     assert last["diverged"] and last["epoch"] < 20
     assert math.isnan(last["test_accuracy"])
@@ -56,16 +57,14 @@ def test_a_diverged_run_ends_well_and_says_so(digits, tmp_path, capsys, method):
 
 
 def test_a_run_that_goes_well_says_so_in_every_row(digits, tmp_path):
-    training.train(**arguments(digits, tmp_path, specification("ls")))
-    frame, _ = records.read_frame(tmp_path / "metrics.parquet")
+    job.train(**arguments(digits, tmp_path, specification("ls")))
+    frame, _ = parquet.read_frame(tmp_path / "metrics.parquet")
     assert frame["diverged"].tolist() == [False] * 3
 
 
 def test_training_accuracies_are_measured_on_as_many_examples_as_the_setup_says(digits):
     def shown(**changes):
-        trainer = training.Trainer(
-            specification("ls", **changes), str(digits / "digits"), str(digits / "labels.parquet")
-        )
+        trainer = loop.Trainer(specification("ls", **changes), str(digits / "digits"), str(digits / "labels.parquet"))
         return len(trainer.shown), trainer.shown_noisy, torch.cat(list(trainer.shown.in_order())), trainer
 
     everything, labels, images, trainer = shown()
@@ -79,8 +78,8 @@ def test_training_accuracies_are_measured_on_as_many_examples_as_the_setup_says(
 
 
 def test_metrics_tell_memorised_labels_gradient_evaluations_and_reliability(digits, tmp_path):
-    training.train(**arguments(digits, tmp_path, specification("ivon")))
-    frame, _ = records.read_frame(tmp_path / "metrics.parquet")
+    job.train(**arguments(digits, tmp_path, specification("ivon")))
+    frame, _ = parquet.read_frame(tmp_path / "metrics.parquet")
     assert frame["gradient_evaluations"].tolist() == [4, 8, 12]  # 177 examples in batches of 50
     assert frame["test_bin_count"].isna().tolist() == frame["test_bin_count_mc"].isna().tolist() == [True, True, False]
     last = frame.iloc[-1]
@@ -91,7 +90,7 @@ def test_metrics_tell_memorised_labels_gradient_evaluations_and_reliability(digi
 
 
 def test_memorised_is_the_share_of_wrong_labels_that_are_predicted(digits, monkeypatch):
-    trainer = training.Trainer(specification("ls"), str(digits / "digits"), str(digits / "labels.parquet"))
+    trainer = loop.Trainer(specification("ls"), str(digits / "digits"), str(digits / "labels.parquet"))
     wrong = trainer.shown_noisy != trainer.shown_clean
     predicted = trainer.shown_clean.clone()
     learned = wrong.nonzero().flatten()[::3]
@@ -106,17 +105,17 @@ def test_memorised_is_the_share_of_wrong_labels_that_are_predicted(digits, monke
 
 
 def test_labels_of_other_data_are_refused(digits, tmp_path):
-    table, metadata = records.read(digits / "labels.parquet")
-    records.write(tmp_path / "labels.parquet", table, {**metadata, "dataset_sha256": "another"})
+    table, metadata = parquet.read(digits / "labels.parquet")
+    parquet.write(tmp_path / "labels.parquet", table, {**metadata, "dataset_sha256": "another"})
     with pytest.raises(UserError, match=r"labels.parquet: was made from other data"):
-        training.Trainer(specification("ls"), str(digits / "digits"), str(tmp_path / "labels.parquet"))
+        loop.Trainer(specification("ls"), str(digits / "digits"), str(tmp_path / "labels.parquet"))
 
 
 def test_the_state_is_saved_every_so_many_epochs(digits, tmp_path, monkeypatch):
     saved = []
     real = Checkpoint._save
     monkeypatch.setattr(Checkpoint, "_save", lambda self, state: (saved.append(state["epoch"]), real(self, state)))
-    training.train(**{**arguments(digits, tmp_path, specification("sam", epochs=7)), "checkpoint_epochs": 3})
+    job.train(**{**arguments(digits, tmp_path, specification("sam", epochs=7)), "checkpoint_epochs": 3})
     assert saved == [3, 6]
 
 
@@ -125,4 +124,4 @@ def test_a_gpu_that_is_not_there_ends_the_run_before_anything_is_read(digits, tm
         pytest.skip("there is a GPU")
     given = {**arguments(digits, tmp_path, specification("ls")), "device": "cuda", "dataset": "nowhere"}
     with pytest.raises(UserError, match="device 'cuda' is asked for"):
-        training.train(**given)
+        job.train(**given)

@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 from cases import arguments, specification
 
-from adaptive_smoothing import datasets, labels, paths, records, training
-from adaptive_smoothing.checkpoint import Checkpoint, Stopped
+from adaptive_smoothing.core import parquet, paths
+from adaptive_smoothing.core.interrupts import Stopped
+from adaptive_smoothing.data import corruption, prepare
+from adaptive_smoothing.training import job, metrics
+from adaptive_smoothing.training.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +22,8 @@ def clothing(tmp_path_factory):
     files = {name: str(folder / "digits" / name) for name in paths.DATASET_FILES}  # where `arguments` looks
     options = {"resize": 20, "crop": 16, "unusable": "refuse"}
     source = {"root": str(folder), "mirrors": [], "fetch": False}
-    datasets.prepare("clothing1m", options, 0, files, None, source)
-    labels.corrupt(str(folder / "digits"), {"kind": "natural"}, 0, 0, 0, str(folder / "labels.parquet"))
+    prepare.prepare("clothing1m", options, 0, files, None, source)
+    corruption.corrupt_labels(str(folder / "digits"), {"kind": "natural"}, 0, 0, 0, str(folder / "labels.parquet"))
     return folder
 
 
@@ -31,19 +34,19 @@ def given(clothing, folder, threads):
 
 
 def found(folder):
-    frame, _ = records.read_frame(folder / "metrics.parquet")
-    return frame.drop(columns=list(records.NOT_REPRODUCED))
+    frame, _ = parquet.read_frame(folder / "metrics.parquet")
+    return frame.drop(columns=list(metrics.NOT_REPRODUCED))
 
 
 def test_it_learns_from_noisy_labels_and_knows_the_clean_ones_it_is_told(clothing, tmp_path):
-    training.train(**given(clothing, tmp_path, 1))
+    job.train(**given(clothing, tmp_path, 1))
     frame = found(tmp_path)
     assert frame["epoch"].tolist() == [1, 2, 3]
     assert frame[["test_accuracy", "train_accuracy_noisy", "train_accuracy_clean"]].notna().all(axis=None)
 
 
 def test_stopped_in_the_middle_of_an_epoch_with_workers_the_metrics_are_the_same(clothing, tmp_path, monkeypatch):
-    training.train(**given(clothing, tmp_path / "straight", 3))
+    job.train(**given(clothing, tmp_path / "straight", 3))
     real, count = Checkpoint.after_step, 0
 
     def after_step(self, state):
@@ -54,7 +57,7 @@ def test_stopped_in_the_middle_of_an_epoch_with_workers_the_metrics_are_the_same
 
     with monkeypatch.context() as patched, pytest.raises(Stopped):
         patched.setattr(Checkpoint, "after_step", after_step)
-        training.train(**given(clothing, tmp_path / "stopped", 3))  # two workers decode
-    training.train(**given(clothing, tmp_path / "stopped", 3))
+        job.train(**given(clothing, tmp_path / "stopped", 3))  # two workers decode
+    job.train(**given(clothing, tmp_path / "stopped", 3))
     pd.testing.assert_frame_equal(found(tmp_path / "straight"), found(tmp_path / "stopped"), check_exact=True)
     assert os.listdir(tmp_path / "stopped") == ["metrics.parquet"]

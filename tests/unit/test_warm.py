@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_smoothing import jobs, warm
+from adaptive_smoothing.pipeline.runtime import execute, fork_server, jobs
 
+IMPORT = "from adaptive_smoothing.pipeline.runtime import fork_server"
 HELPER = """
 import os, signal, sys, time
-from adaptive_smoothing.errors import UserError
+from adaptive_smoothing.core.errors import UserError
 
 def fine(text, pid_file):
     print(text)
@@ -55,7 +56,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def process(folder):
-    started = warm.Warm()
+    started = fork_server.ForkServer()
     started.start(modules=())
     yield started
     started.stop()
@@ -63,13 +64,13 @@ def process(folder):
 
 def called(function, folder, **arguments):
     log = folder / f"{function}.log"
-    return warm.call(f"helper_of_warm:{function}", str(log), arguments), log
+    return fork_server.call(f"helper_of_warm:{function}", str(log), arguments), log
 
 
 def test_without_a_warm_process_the_caller_is_told(folder, monkeypatch):
-    monkeypatch.delenv(warm.VARIABLE, raising=False)
+    monkeypatch.delenv(fork_server.VARIABLE, raising=False)
     assert called("fine", folder, text="x", pid_file="pid")[0] is None
-    monkeypatch.setenv(warm.VARIABLE, str(folder))
+    monkeypatch.setenv(fork_server.VARIABLE, str(folder))
     assert called("fine", folder, text="x", pid_file="pid")[0] is None
 
 
@@ -97,12 +98,12 @@ def test_a_failure_is_told_with_and_without_a_warm_process(process, folder, capf
     assert capfd.readouterr().err.startswith(message)
     if function != "killed":
         assert message in log.read_text()
-        assert jobs.execute(f"helper_of_warm:{function}", str(log), {}) == 1
+        assert execute.execute(f"helper_of_warm:{function}", str(log), {}) == 1
         assert message in capfd.readouterr().err
 
 
 def test_a_killed_caller_takes_its_job_along(process, folder):
-    code = "from adaptive_smoothing import warm; warm.call('helper_of_warm:slow', 'log', {'pid_file': 'pid'})"
+    code = f"{IMPORT}; fork_server.call('helper_of_warm:slow', 'log', {{'pid_file': 'pid'}})"
     caller = subprocess.Popen([sys.executable, "-c", code])
     wait_for(lambda: Path("pid").exists() and Path("pid").read_text())
     pid = int(Path("pid").read_text())
@@ -113,8 +114,8 @@ def test_a_killed_caller_takes_its_job_along(process, folder):
 
 def test_a_caller_that_is_told_to_stop_waits_until_its_job_has_saved(process, folder):
     code = (
-        "import sys; from adaptive_smoothing import warm\n"
-        "sys.exit(warm.call('helper_of_warm:saving', 'log', {'pid_file': 'pid'}))"
+        "import sys; from adaptive_smoothing.pipeline.runtime import fork_server\n"
+        "sys.exit(fork_server.call('helper_of_warm:saving', 'log', {'pid_file': 'pid'}))"
     )
     caller = subprocess.Popen([sys.executable, "-c", code])
     wait_for(lambda: Path("pid").exists() and Path("pid").read_text())
@@ -125,7 +126,7 @@ def test_a_caller_that_is_told_to_stop_waits_until_its_job_has_saved(process, fo
 
 def test_the_folder_goes_with_a_killed_snakemake(folder):
     code = (
-        "import os, time; from adaptive_smoothing import warm; w = warm.Warm(); w.start(modules=())\n"
+        f"import os, time; {IMPORT}; w = fork_server.ForkServer(); w.start(modules=())\n"
         "print(w._folder, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -151,7 +152,7 @@ def test_how_many_jobs_a_nodes_snakemake_is_to_run(command_line, count):
 
 def test_the_process_ends_with_the_snakemake_that_started_it(folder):
     code = (
-        "import os, time; from adaptive_smoothing import warm; w = warm.Warm(); w.start()\n"
+        f"import os, time; {IMPORT}; w = fork_server.ForkServer(); w.start()\n"
         "print(w._process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

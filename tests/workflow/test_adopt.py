@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adaptive_smoothing import records
+from adaptive_smoothing.core import parquet
 
 SAM_RUNS = 2 * (2 + 2 + 2 + 1)  # two values of ρ in: two noises of Figs. 5, 7 and 8, one of Fig. 9
 SAM = "workflow/adaptive_smoothing/methods/sam.py"
@@ -16,7 +16,17 @@ WEAK = "digits_weak-small_cnn/weak_annotator"
 
 
 def adopt(project, *arguments: str, by: str = "Ada", reason: str = "same numbers") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "adaptive_smoothing.adopt", "tiny", *arguments, "--by", by, "--reason", reason]
+    command = [
+        sys.executable,
+        "-m",
+        "adaptive_smoothing.pipeline.commands.adopt",
+        "tiny",
+        *arguments,
+        "--by",
+        by,
+        "--reason",
+        reason,
+    ]
     env = {**os.environ, "PYTHONPATH": str(project.folder / "workflow")}
     return subprocess.run(command, cwd=project.folder, env=env, capture_output=True, text=True, timeout=300)
 
@@ -55,7 +65,7 @@ def stale(project) -> dict[str, int]:
 
 
 def metrics(project, run: str):
-    return records.read(project.folder / "results/tiny/runs" / run / "metrics.parquet")
+    return parquet.read(project.folder / "results/tiny/runs" / run / "metrics.parquet")
 
 
 def change_sams_code(project) -> None:
@@ -111,7 +121,7 @@ def test_the_figure_tells_of_the_adoption(edited):
     change_sams_code(edited)
     adopted(edited, "--method", "sam")
     edited.made("results/tiny/figures/fig9.parquet", "--cores", "1")
-    _, description = records.read(edited.folder / "results/tiny/figures/fig9.parquet")
+    _, description = parquet.read(edited.folder / "results/tiny/figures/fig9.parquet")
     assert description["runs"][f"{WEAK}/sam-rho0.5/seed0"]["adopted"][0]["by"] == "Ada"
 
 
@@ -134,14 +144,14 @@ def test_another_learning_rate_is_refused_and_nobody_adopted(edited):
 def test_other_labels_are_refused(edited):
     change_sams_code(edited)
     labels = next((edited.folder / "results/tiny/labels").rglob("weak_annotator-seed0.parquet"))
-    table, metadata = records.read(labels)
-    records.write(labels, table, {**metadata, "note": "made anew"})
+    table, metadata = parquet.read(labels)
+    parquet.write(labels, table, {**metadata, "note": "made anew"})
     assert "made from other data, labels or posterior" in refused(edited, "--run", f"{WEAK}/sam-rho0.5/seed0")
 
 
 def test_labels_that_are_to_be_made_anew_are_refused_and_stay_so(edited):
     change_sams_code(edited)
-    path = edited.folder / "workflow/adaptive_smoothing/labels.py"
+    path = edited.folder / "workflow/adaptive_smoothing/data/corruption.py"
     path.write_text(path.read_text() + "\nUNUSED = 1\n")
     assert "is to be made anew first" in refused(edited, "--run", f"{WEAK}/sam-rho0.5/seed0")
 
@@ -153,17 +163,17 @@ def test_posterior_and_label_noise_are_adopted_with_their_run(edited):
     adopted(edited, "--method", "ols")
     assert stale(edited) == {}
     folder = edited.folder / "results/tiny/runs/digits-small_cnn/clean/ols/seed0-posterior"
-    assert records.read(folder / "label_noise-samples2.parquet")[1]["adopted"][0]["by"] == "Ada"
+    assert parquet.read(folder / "label_noise-samples2.parquet")[1]["adopted"][0]["by"] == "Ada"
 
 
 def test_a_change_of_the_measurement_alone_adopts_the_measurement(edited):
-    path = edited.folder / "workflow/adaptive_smoothing/label_noise.py"
+    path = edited.folder / "workflow/adaptive_smoothing/theory/label_noise.py"
     path.write_text(path.read_text() + "\nUNUSED = 1\n")
     assert stale(edited).keys() == {"measure_label_noise"}
     adopted(edited, "--method", "ols", "ivon", "ls", "sam")
     assert stale(edited) == {}
     folder = edited.folder / "results/tiny/runs/digits-small_cnn/clean/ols/seed0-posterior"
-    assert "adopted" not in records.read(folder / "metrics.parquet")[1]
+    assert "adopted" not in parquet.read(folder / "metrics.parquet")[1]
 
 
 def test_a_renamed_hyperparameter_copies_the_old_results(edited):
@@ -204,8 +214,8 @@ def test_a_rename_takes_posterior_and_label_noise_along(edited):
     runs = edited.folder / "results/tiny/runs/digits-small_cnn/clean"
     old, new = runs / "ls-alpha0.1/seed0-posterior", runs / "ls-smoothing0.1/seed0-posterior"
     assert (old / "posterior.pt").read_bytes() == (new / "posterior.pt").read_bytes()
-    table, record = records.read(new / "label_noise-samples2.parquet")
-    assert table.equals(records.read(old / "label_noise-samples2.parquet")[0])
+    table, record = parquet.read(new / "label_noise-samples2.parquet")
+    assert table.equals(parquet.read(old / "label_noise-samples2.parquet")[0])
     assert record["run"] == "digits-small_cnn/clean/ls-smoothing0.1/seed0-posterior"
 
 

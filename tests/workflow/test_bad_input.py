@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from adaptive_smoothing import plan
+from adaptive_smoothing.pipeline import plan
 
 
 def sentence(done):

@@ -1,4 +1,4 @@
-"""`python -m adaptive_smoothing.estimate`: what is to make is what Snakemake says."""
+"""`python -m adaptive_smoothing.pipeline.commands.estimate`: what is to make is what Snakemake says."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import pytest
 
 def estimate(project, *arguments):
     done = subprocess.run(
-        [sys.executable, "-m", "adaptive_smoothing.estimate", *arguments],
+        [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.estimate", *arguments],
         cwd=project.folder,
         env={**os.environ, "PYTHONPATH": str(project.folder / "workflow")},
         capture_output=True,

@@ -2,7 +2,7 @@
 
 import formats
 
-from adaptive_smoothing import records
+from adaptive_smoothing.core import parquet
 
 
 def flowers(scale):
@@ -19,7 +19,7 @@ def test_own_images_are_trained_on_and_drawn(edited):
     formats.write_image_folder(edited.folder / "pictures")
     edited.change(flowers)
     edited.made("paper_figures/tiny/fig9.pdf", "--cores", "2", "--config", "data_root=pictures")
-    frame, _ = records.read_frame(edited.folder / "results/tiny/figures/fig9.parquet")
+    frame, _ = parquet.read_frame(edited.folder / "results/tiny/figures/fig9.parquet")
     assert frame["run"].nunique() == 3 and set(frame["dataset"]) == {"own"}
     assert frame["test_accuracy"].between(0, 1).all()
 

@@ -15,7 +15,7 @@ from conftest import Project
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, sync_playwright
 
-from adaptive_smoothing import paths, records
+from adaptive_smoothing.core import parquet, paths
 
 pytestmark = pytest.mark.slow
 EXTRAS = ["extra_calibration", "extra_memorisation", "extra_cost", "extra_moons"]
@@ -117,10 +117,10 @@ def test_the_text_for_repositories_has_figures_tables_and_links(finished):
 def altered(project: Project, figure: str, change) -> None:
     """Change a figure's table as if its runs had gone so."""
     path = project.folder / paths.TABLE.format(scale="tiny", figure=figure)
-    frame, description = records.read_frame(path)
-    schema = records.read(path)[0].schema
+    frame, description = parquet.read_frame(path)
+    schema = parquet.read(path)[0].schema
     frame, description = change(frame, description)
-    records.write(path, pa.Table.from_pandas(frame, schema=schema, preserve_index=False), description)
+    parquet.write(path, pa.Table.from_pandas(frame, schema=schema, preserve_index=False), description)
 
 
 def lost_runs(frame, description):
@@ -159,7 +159,7 @@ def test_a_failed_run_leaves_a_report_of_the_rest(edited):
     run = next((edited.folder / "results/tiny/runs").rglob("kappa*/ivon/**/metrics.parquet"))
     run.unlink()
     (edited.folder / "results/tiny/figures/fig7.parquet").unlink()
-    command = [sys.executable, "-m", "adaptive_smoothing.report", "tiny"]
+    command = [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.partial_report", "tiny"]
     env = {**os.environ, "PYTHONPATH": str(edited.folder / "workflow")}
     done = subprocess.run(command, cwd=edited.folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 from conftest import Project
 
-from adaptive_smoothing import paths, plan, records
+from adaptive_smoothing.core import parquet, paths
+from adaptive_smoothing.pipeline import plan
 
 pytestmark = pytest.mark.slow
 LIBRARY = "workflow/adaptive_smoothing"
@@ -162,7 +163,7 @@ def test_a_helper_that_all_trainings_import_reruns_all_of_them(edited):
 
 
 def test_the_bytes_of_a_dataset_rerun_all_that_reads_it(edited):
-    edited.edit(f"{LIBRARY}/datasets/digits.py", "(255 / 16)", "(240 / 16)")  # the other two are made of digits
+    edited.edit(f"{LIBRARY}/data/datasets/digits.py", "(255 / 16)", "(240 / 16)")  # the other two are made of digits
     check(edited, Expected(runs=lambda run: True, others=everything))
 
 
@@ -220,6 +221,6 @@ def test_a_diverged_point_is_recorded_and_its_figure_made(edited):
     edited.change(lambda scale: scale["figures"]["fig5"]["runs"][0]["methods"]["sam"].update(rho=[0.05, 1e30]))
     edited.made("paper_figures/tiny/fig5.pdf", "--cores", "2")
     table = edited.folder / "results/tiny/figures/fig5.parquet"
-    frame, _ = records.read_frame(table)
+    frame, _ = parquet.read_frame(table)
     assert frame.groupby("rho")["diverged"].any().to_dict() == {0.05: False, 1e30: True}
     assert os.path.getsize(edited.folder / "paper_figures/tiny/fig5.png") > 10_000

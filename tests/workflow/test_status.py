@@ -1,4 +1,4 @@
-"""`python -m adaptive_smoothing.status` beside a Snakemake that trains, and after it and a training were killed."""
+"""`make status` beside a Snakemake that trains, and after it and a training were killed."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import psutil
 import pytest
 from conftest import copied
 
-MODULE = [sys.executable, "-m", "adaptive_smoothing.status"]
+MODULE = [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.status"]
 PATIENCE_S = 300
 
 
@@ -165,5 +165,7 @@ def test_a_mistake_is_one_sentence(project, arguments, expected):
 def test_neither_pandas_nor_torch_is_imported(project, tmp_path):
     for package in ("torch", "pandas", "matplotlib", "sklearn"):
         (tmp_path / f"{package}.py").write_text("raise ImportError('status must not import this')\n")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import adaptive_smoothing.status, adaptive_smoothing.estimate"
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\nfrom adaptive_smoothing.pipeline.commands import estimate, status"
+    )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment(project), check=True)

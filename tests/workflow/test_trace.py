@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from adaptive_smoothing import records, trace
+from adaptive_smoothing.core import parquet
+from adaptive_smoothing.pipeline.commands import provenance
 
 FIGURES = [f"fig{number}" for number in range(2, 11)]
 PDF = "paper_figures/tiny/fig7.pdf"
@@ -36,19 +37,19 @@ def found_out(project, *sentences: str, figure: str = PDF) -> None:
 
 def raise_accuracy(path: Path) -> None:
     """Better a table's test accuracies by hand; all else, its record included, stays."""
-    table, metadata = records.read(path)
+    table, metadata = parquet.read(path)
     column = table.column_names.index("test_accuracy")
     better = pa.array([0.99] * table.num_rows, pa.float64())
-    records.write(path, table.set_column(column, "test_accuracy", better), metadata)
+    parquet.write(path, table.set_column(column, "test_accuracy", better), metadata)
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize("suffix", ["pdf", "png"])
 def test_every_figure_traces_back(finished, figure, suffix, monkeypatch, capsys):
     monkeypatch.chdir(finished.folder)
-    assert trace.main([f"paper_figures/tiny/{figure}.{suffix}"]) == 0
+    assert provenance.main([f"paper_figures/tiny/{figure}.{suffix}"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    _, description = records.read(f"results/tiny/figures/{figure}.parquet")
+    _, description = parquet.read(f"results/tiny/figures/{figure}.parquet")
     count = len(description["runs"])
     assert lines[-1] == f"every hash matches: figure, table and the metrics of {count} of {count} runs"
     told = {line.split()[0] for line in lines if line.endswith("metrics.parquet is as the table says")}
@@ -65,7 +66,7 @@ def test_measured_label_noise_that_was_changed_is_found_out(edited):
 def test_the_chain_says_what_made_each_run(finished):
     done = call(finished, "trace", str(finished.folder / PDF), "--all")
     assert done.returncode == 0, done.stderr
-    frame, metadata = records.read_frame(finished.folder / METRICS)
+    frame, metadata = parquet.read_frame(finished.folder / METRICS)
     line = next(line for line in done.stdout.splitlines() if line.startswith(f"  {RUN} "))
     assert line.split()[1:4] == [frame["device"].iloc[0], f"{frame['seconds'].iloc[0]:.1f}", "s"]
     assert f"torch {metadata['versions']['torch']}" in done.stdout
@@ -95,15 +96,15 @@ def test_an_edited_table_is_found_out(edited):
 
 def test_an_edited_table_is_found_out_after_its_record_was_edited(edited):
     """Both hashes of the record fit the forged table and the honest PDF, but the PDF names another table."""
-    before = trace.drawn.sha256(edited.folder / TABLE)
+    before = provenance.drawn.sha256(edited.folder / TABLE)
     raise_accuracy(edited.folder / TABLE)
-    edited.edit(RECORD, before, trace.drawn.sha256(edited.folder / TABLE))
+    edited.edit(RECORD, before, provenance.drawn.sha256(edited.folder / TABLE))
     found_out(edited, f"error: {RECORD}: says the table's sha256 was", f"{PDF} says {before}")
 
 
 @pytest.mark.parametrize("figure", ["fig7", "fig4"])  # fig4's table is not one of metrics
 def test_edited_metrics_are_found_out(edited, figure):
-    _, description = records.read(edited.folder / f"results/tiny/figures/{figure}.parquet")
+    _, description = parquet.read(edited.folder / f"results/tiny/figures/{figure}.parquet")
     metrics = f"results/tiny/runs/{next(iter(description['runs']))}/metrics.parquet"
     raise_accuracy(edited.folder / metrics)
     pdf = f"paper_figures/tiny/{figure}.pdf"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from adaptive_smoothing import records
+from adaptive_smoothing.core import parquet
+from adaptive_smoothing.training.metrics import NOT_REPRODUCED
 
 FIGURES = [f"fig{number}" for number in range(2, 11)]
 TOLD = {"notes": 1, "judge_claims": 1, "index": 1}  # what is said anew of a scale whenever one of its tables changes
@@ -18,7 +19,7 @@ def metrics(folder: Path) -> dict[str, pd.DataFrame]:
     """Return every run's metrics without the columns that say how the run went."""
     runs = folder / "results/tiny/runs"
     return {
-        str(path.relative_to(runs)): records.read_frame(path)[0].drop(columns=list(records.NOT_REPRODUCED))
+        str(path.relative_to(runs)): parquet.read_frame(path)[0].drop(columns=list(NOT_REPRODUCED))
         for path in runs.rglob("metrics.parquet")
     }
 
@@ -28,13 +29,13 @@ def test_all_nine_figures_come_out(finished):
         pdf = finished.folder / f"paper_figures/tiny/{figure}.pdf"
         assert pdf.read_bytes().startswith(b"%PDF")
         assert pdf.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-        table, description = records.read(finished.folder / f"results/tiny/figures/{figure}.parquet")
+        table, description = parquet.read(finished.folder / f"results/tiny/figures/{figure}.parquet")
         assert table.num_rows > 0
         assert description["figure"] == figure
 
 
 def test_the_papers_claims_are_judged_at_every_scale(finished):
-    rows, metadata = records.read_frame(finished.folder / "results/tiny/claims.parquet")
+    rows, metadata = parquet.read_frame(finished.folder / "results/tiny/claims.parquet")
     assert set(metadata["tables"]) == {f"results/tiny/figures/{figure}.parquet" for figure in FIGURES}
     whole = rows[(rows["scenario"] == "all") & (rows["reading"] == "as the paper")]
     assert whole.set_index("claim")["verdict"]["C2"] == "reproduced"
@@ -54,14 +55,14 @@ def test_extras_come_from_the_same_runs(edited):
     edited.made("extras", "--cores", "2", *only)
     for name in ("extra_calibration", "extra_cost", "extra_memorisation", "extra_moons"):
         assert (edited.folder / f"paper_figures/tiny/{name}.pdf").read_bytes().startswith(b"%PDF")
-    frame, _ = records.read_frame(edited.folder / "results/tiny/figures/extra_cost.parquet")
+    frame, _ = parquet.read_frame(edited.folder / "results/tiny/figures/extra_cost.parquet")
     assert frame["train_memorised"].between(0, 1).all()
     assert sum(frame["test_bin_count"].dropna().iloc[-1]) == 997
 
 
 def test_every_run_records_what_made_it(finished):
     path = next((finished.folder / "results/tiny/runs").rglob("metrics.parquet"))
-    frame, metadata = records.read_frame(path)
+    frame, metadata = parquet.read_frame(path)
     assert {"specification", "code", "versions", "git_revision"} <= metadata.keys()
     assert set(metadata["versions"]) == {"torch", "torchvision", "ivon-opt", "numpy"}
     assert frame["epoch"].tolist() == [1, 2]
@@ -71,7 +72,7 @@ def test_every_run_records_what_made_it(finished):
 
 def test_figure_tables_hold_every_planned_run(finished):
     for figure in ("fig5", "fig7"):
-        frame, description = records.read_frame(finished.folder / f"results/tiny/figures/{figure}.parquet")
+        frame, description = parquet.read_frame(finished.folder / f"results/tiny/figures/{figure}.parquet")
         assert set(frame["run"]) == set(description["runs"])
         assert frame.groupby("run").size().eq(2).all()
         assert set(frame["method"]) == {"ivon", "ls", "sam"}
@@ -85,7 +86,7 @@ def test_touched_files_and_comments_rerun_nothing(edited):
     for part in ("Snakefile", "rules", "workflow", "config"):
         for path in [edited.folder / part, *(edited.folder / part).rglob("*")]:
             os.utime(path)
-    edited.edit("workflow/adaptive_smoothing/training.py", '"""Train one run and write', '"""Reworded: train and write')
+    edited.edit("workflow/adaptive_smoothing/training/job.py", '"""Train one run and', '"""Reworded: train and')
     edited.edit("workflow/adaptive_smoothing/methods/sam.py", "EPSILON = 1e-12  #", "EPSILON = 1e-12  # comment,")
     edited.edit("workflow/scripts/train.py", '"""Train one run."""', '"""Train one run, reworded."""')
     (edited.folder / "workflow/adaptive_smoothing/methods/new.py").write_text('"""A method nobody uses."""\n')
@@ -108,8 +109,8 @@ def test_strict_says_nothing_where_nothing_is_mixed(edited):
 
 def test_mixed_results_are_told_and_strict_forbids_them(edited):
     path = next((edited.folder / "results/tiny/runs/digits-small_cnn/symmetric20/sam-rho0.5").rglob("metrics.parquet"))
-    table, metadata = records.read(path)
-    records.write(path, table, {**metadata, "versions": {**metadata["versions"], "torch": "1.0"}})
+    table, metadata = parquet.read(path)
+    parquet.write(path, table, {**metadata, "versions": {**metadata["versions"], "torch": "1.0"}})
     edited.made("paper_figures/tiny/fig5.pdf", "results/tiny/notes.md", "--cores", "2")
     assert "WARNING: runs were made with torch 1.0 and" in (edited.folder / "results/tiny/notes.md").read_text()
     done = edited.snakemake("paper_figures/tiny/fig5.pdf", "--cores", "2", "--config", "strict=true")

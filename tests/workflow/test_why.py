@@ -1,4 +1,4 @@
-"""What `python -m adaptive_smoothing.why` says after each kind of edit; how many jobs there are, Snakemake says."""
+"""What `make why` says after each kind of edit; how many jobs there are, Snakemake says."""
 
 import os
 import re
@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from adaptive_smoothing import reasons, records
+from adaptive_smoothing.core import parquet
+from adaptive_smoothing.pipeline.commands import reasons
 
 LIBRARY = "workflow/adaptive_smoothing"
 
@@ -16,7 +17,7 @@ def asked(project, *arguments):
     """Return the ended `why`, which must have made nothing."""
     before = sorted(project.folder.rglob("results/**"))
     done = subprocess.run(
-        [sys.executable, "-m", "adaptive_smoothing.why", *arguments],
+        [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.explain", *arguments],
         cwd=project.folder,
         env={**os.environ, "PYTHONPATH": str(project.folder / "workflow")},
         capture_output=True,
@@ -86,7 +87,7 @@ def test_the_runs_to_make_are_those_of_snakemakes_summary(edited):
     edited.change(lambda scale: scale["setups"]["digits_weak"]["methods"]["ivon"].update(lr=0.4))
     (edited.folder / "results/tiny/figures/fig6.parquet").unlink()
     (edited.folder / "results/tiny/runs/digits-small_cnn/symmetric20/ivon/seed0/metrics.parquet").unlink()
-    code = "from adaptive_smoothing import dry_run; print(*dry_run.jobs(['tiny']), sep='\\n')"
+    code = "from adaptive_smoothing.pipeline.snakemake_cli import dry_run; print(*dry_run(['tiny']), sep='\\n')"
     environment = {**os.environ, "PYTHONPATH": str(edited.folder / "workflow")}
     command = [sys.executable, "-c", code]
     ours = subprocess.run(command, cwd=edited.folder, env=environment, capture_output=True, text=True, check=True)
@@ -99,7 +100,7 @@ def test_the_runs_to_make_are_those_of_snakemakes_summary(edited):
 def test_code_that_all_runs_reach_counts_shared_runs_once(edited):
     changed_code(edited, "schedules.py")
     table = why(edited)
-    assert {row[2] for row in stale(table).values()} == {f"code of all runs changed: {LIBRARY}/schedules.py"}
+    assert {row[2] for row in stale(table).values()} == {f"code of all runs changed: {LIBRARY}/training/schedules.py"}
     assert table["total"] == (0, planned_trainings(edited), "runs that figures share are counted once")
     assert table["total"][1] < sum(row[1] for name, row in table.items() if name != "total")
 
@@ -150,8 +151,8 @@ def test_dataset_and_labels(edited):
     dataset = next((edited.folder / "data").glob("digits_weak-*/meta.json"))
     dataset.write_text(dataset.read_text() + "\n")
     labels = next((edited.folder / "results/tiny/labels").rglob("kappa0.1-*.parquet"))
-    table, metadata = records.read(labels)
-    records.write(labels, table, {**metadata, "changed": True})
+    table, metadata = parquet.read(labels)
+    parquet.write(labels, table, {**metadata, "changed": True})
     rows = why(edited)
     assert rows["fig9"] == (0, 5, "dataset changed")
     assert rows["fig7"] == (5, 5, "labels changed")
@@ -226,7 +227,7 @@ def test_code_that_cannot_be_read_is_one_sentence(edited):
 def test_neither_pandas_nor_torch_is_imported(project, tmp_path):
     for package in ("torch", "pandas", "matplotlib", "sklearn"):
         (tmp_path / f"{package}.py").write_text("raise ImportError('why must not import this')\n")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import adaptive_smoothing.why"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import adaptive_smoothing.pipeline.commands.explain"
     environment = {**os.environ, "PYTHONPATH": str(project.folder / "workflow")}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=True)
-    assert reasons.KEY == records.KEY
+    assert reasons.KEY == parquet.KEY

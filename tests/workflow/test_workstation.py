@@ -35,7 +35,7 @@ def workstation(project, tmp_path, monkeypatch):
             setup["resources"]["gpu"] = 1
 
     project.change(ask_for_gpus)
-    training = project.folder / "workflow/adaptive_smoothing/training.py"
+    training = project.folder / "workflow/adaptive_smoothing/training/loop.py"
     training.write_text(training.read_text() + WATCHED)
     program = tmp_path / "bin/nvidia-smi"
     program.parent.mkdir()

@@ -1,9 +1,9 @@
 """Collect one figure's runs into the tidy table behind it."""
 
-from adaptive_smoothing.jobs import run
+from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
-    "adaptive_smoothing.collect:collect",
+    "collect",
     snakemake.log[0],
     description=snakemake.params.description,
     runs=snakemake.params.runs,

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from adaptive_smoothing.jobs import run
+from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
-    "adaptive_smoothing.labels:corrupt",
+    "corrupt_labels",
     snakemake.log[0],
     dataset=str(Path(snakemake.input.dataset).parent),
     parameters=snakemake.params.noise,

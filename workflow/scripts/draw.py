@@ -1,9 +1,9 @@
 """Draw one figure from its table."""
 
-from adaptive_smoothing.jobs import run
+from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
-    "adaptive_smoothing.drawing:draw",
+    "draw",
     snakemake.log[0],
     table=snakemake.input.table,
     outputs=[snakemake.output.pdf, snakemake.output.png],

@@ -1,9 +1,9 @@
 """Write a scale's report: one text as Markdown, as one HTML page, and in pages for Snakemake's report."""
 
-from adaptive_smoothing.jobs import run
+from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
-    "adaptive_smoothing.report:write",
+    "index",
     snakemake.log[0],
     scale=snakemake.wildcards.scale,
     label=snakemake.params.label,

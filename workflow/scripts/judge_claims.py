@@ -1,9 +1,9 @@
 """Judge the paper's claims from a scale's figure tables."""
 
-from adaptive_smoothing.jobs import run
+from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
-    "adaptive_smoothing.claims:judge",
+    "judge_claims",
     snakemake.log[0],
     scale=snakemake.wildcards.scale,
     label=snakemake.params.label,

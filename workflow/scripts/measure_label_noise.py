@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from adaptive_smoothing.jobs import run
+from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
-    "adaptive_smoothing.label_noise:measure",
+    "measure_label_noise",
     snakemake.log[0],
     gpus=snakemake.resources.gpu if snakemake.resources.assign_gpus else None,
     specification=snakemake.params.specification,

@@ -1,9 +1,9 @@
 """Note what a reader should know before believing a scale's figures."""
 
-from adaptive_smoothing.jobs import run
+from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
-    "adaptive_smoothing.notes:write",
+    "notes",
     snakemake.log[0],
     scale=snakemake.wildcards.scale,
     label=snakemake.params.label,

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from adaptive_smoothing import plan
-from adaptive_smoothing.jobs import data_root, run
+from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.pipeline.runtime.jobs import data_root, run
 
 # Where files come from is looked up here and not a param: other mirrors or another folder rerun nothing.
 location = plan.dataset_location(snakemake.wildcards.dataset)
 root, fetch = data_root(location.root, location.variant)
 run(
-    "adaptive_smoothing.datasets:prepare",
+    "prepare_dataset",
     snakemake.log[0],
     here=True,  # the first jobs of all: the warm process still imports torch
     **snakemake.params.source,

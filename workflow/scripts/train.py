@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from adaptive_smoothing.jobs import OWN_DATA_ROOT, run
+from adaptive_smoothing.pipeline.runtime.jobs import OWN_DATA_ROOT, run
 
 run(
-    "adaptive_smoothing.training:train",
+    "train",
     snakemake.log[0],
     gpus=snakemake.resources.gpu if snakemake.resources.assign_gpus else None,
     specification=snakemake.params.specification,

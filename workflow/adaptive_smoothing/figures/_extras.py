@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from adaptive_smoothing.errors import UserError
-from adaptive_smoothing.figures import _summary
-from adaptive_smoothing.figures._style import Look, diverged_text, method_looks, parameter_value, seeds_text
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.figures._style import Look, diverged_text, method_looks, seeds_text
+from adaptive_smoothing.results import summary
+from adaptive_smoothing.results.names import parameter_value
 
 CONTROL, AVERAGED = "plain", "ivon_mc"
 OWN_LOOKS = {
@@ -42,10 +43,10 @@ def chosen(frame: pd.DataFrame, description: Description) -> pd.DataFrame:
     Columns: run, task (the noise as it is written), series (method or control), chosen (the best, as text; '' where
     there was nothing to choose), diverged.
     """
-    runs, parts = _summary.final(frame, description), []
+    runs, parts = summary.final(frame, description), []
     for method, rows in runs.groupby("method", sort=False):
         grid = description["grids"].get(method, [])
-        best = _summary.best(_summary.over_seeds(rows, ["task", *grid]), ["task"])[["task", *grid]]
+        best = summary.best(summary.over_seeds(rows, ["task", *grid]), ["task"])[["task", *grid]]
         text = [", ".join(parameter_value(name, row[name]) for name in grid) for _, row in best.iterrows()]
         parts.append(rows.merge(best.assign(chosen=text), on=["task", *grid]).assign(series=method))
         if method == "ls" and "alpha" in grid:

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
-from adaptive_smoothing.figures import _summary
-from adaptive_smoothing.figures._style import Look, framed, method_looks, parameter_name, runs_footer, value_text
+from adaptive_smoothing.figures._style import Look, frame_figure, method_looks, runs_footer
+from adaptive_smoothing.results import summary
+from adaptive_smoothing.results.names import parameter_name, value_text
 
 LEVEL_BAND = 0.15  # opacity
 
@@ -74,7 +75,7 @@ def grid_data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     (percent), n, diverged, epoch, posterior_std, posterior_std_std.
     """
     axes = {method: names[0] for method, names in description["grids"].items() if names}
-    return _summary.along(_summary.final(frame, description), description, ["task"], axes)
+    return summary.along(summary.final(frame, description), description, ["task"], axes)
 
 
 def grid_figure(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
@@ -84,7 +85,7 @@ def grid_figure(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     levels = [method for method in looks if method not in gridded]
     tasks = list(data["task"].unique())
     best = "other gridded hyper-parameters at their best on the test set" if data["chosen"].any() else ""
-    figure, body = framed(description, 1.35 + 1.75 * len(tasks), [*runs_footer(data), best])
+    figure, body = frame_figure(description, 1.35 + 1.75 * len(tasks), [*runs_footer(data), best])
     panels = body.subplots(len(tasks), max(len(gridded), 1), sharey="row", sharex="col", squeeze=False)
     for task, row in zip(tasks, panels, strict=True):
         rows = data[data["task"] == task]

@@ -17,8 +17,8 @@ import seaborn as sns
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.typing import LineStyleType
 
-from adaptive_smoothing.errors import unknown
-from adaptive_smoothing.files import written_whole
+from adaptive_smoothing.core.errors import unknown
+from adaptive_smoothing.core.files import atomic_write
 
 WIDTH = 7.2  # inches, of a figure that fills a page's width
 FOOTER_SIZE = 7  # points
@@ -71,20 +71,10 @@ SPARE_LINES: tuple[LineStyleType, ...] = (
     (0, (8, 2, 2, 2)),
     (0, (2, 2)),
 )
-PARAMETERS = {
-    "alpha": "α",
-    "rho": "ρ",
-    "hess_init": "h₀",
-    "lr": "learning rate",
-    "beta1": "β₁",
-    "beta2": "β₂",
-    "ess_per_example": "λ / N",
-    "hessian": "Σ",
-}
 
 
 @contextlib.contextmanager
-def styled() -> Iterator[None]:
+def style_context() -> Iterator[None]:
     """Draw and save in the project's style, whatever the user's own matplotlib settings; put those back after."""
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -108,7 +98,7 @@ def save(figure: Figure, outputs: Iterable[str], description: dict[str, Any], ke
         suffix = Path(output).suffix
         if suffix not in metadata:
             raise unknown("ending of a figure's file", suffix, metadata, output)
-        with written_whole(output) as temporary:
+        with atomic_write(output) as temporary:
             figure.savefig(temporary, format=suffix[1:], metadata=metadata[suffix])
 
 
@@ -128,37 +118,7 @@ def task_looks(tasks: Sequence[str]) -> dict[str, Look]:
     return {task: Look(task, *features) for task, features in zip(tasks, spare, strict=False)}
 
 
-def parameter_name(name: str) -> str:
-    """Return a hyper-parameter as it is written on figures ('alpha' → 'α')."""
-    return PARAMETERS.get(name, name.replace("_", " "))
-
-
-def value_text(value: object) -> str:
-    """Return a hyper-parameter's value as it is written on figures: numbers at their shortest."""
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-
-
-def parameter_value(name: str, value: object) -> str:
-    """Return 'α = 0.1' and the like."""
-    return f"{parameter_name(name)} = {value_text(value)}"
-
-
-def noise_name(key: str, description: dict[str, Any]) -> str:
-    """Return a noise as it is written on figures, from its kind and parameters ('symmetric 20 %')."""
-    match description["noises"].get(key):
-        case {"kind": "natural"}:
-            return "labels as they come"
-        case {"kind": "symmetric", "rate": rate}:
-            return f"symmetric {100 * rate:g} %"
-        case {"kind": "pair", "rate": rate}:
-            return f"pair flip {100 * rate:g} %"
-        case {"kind": "class_dependent", "kappa": kappa, "beta": beta}:
-            return f"class-dependent κ = {kappa:g}, β = {beta:g}"
-        case _:
-            return key.replace("_", " ")
-
-
-def framed(description: dict[str, Any], height: float, footer: Sequence[str]) -> tuple[Figure, SubFigure]:
+def frame_figure(description: dict[str, Any], height: float, footer: Sequence[str]) -> tuple[Figure, SubFigure]:
     """Return a figure with title and footer, and the part between them, which has a legend of its own.
 
     Args: `height` in inches; `footer`, what a reader must know (empty ones are left out). The scale's label leads it.

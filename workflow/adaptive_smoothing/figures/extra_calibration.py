@@ -12,10 +12,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import _extras
 from adaptive_smoothing.figures._panels import curve, legend
-from adaptive_smoothing.figures._style import GREY, Look, epoch_text, framed
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.figures._style import GREY, Look, epoch_text, frame_figure
 
 TABLE = "metrics"
 MEASURES = {"ece": "calibration error (%)", "nll": "neg. log-likelihood (nats)"}
@@ -69,7 +69,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw a row of panels a task: reliability, calibration error, negative log-likelihood."""
     looks, tasks = _extras.looks(data["series"]), list(data["task"].unique())
     area = "area of a marker: share of the test examples in its bin of confidence, seeds pooled"
-    figure, body = framed(description, 1.5 + 2.0 * len(tasks), [epoch_text(data), *_extras.footer(data), area])
+    figure, body = frame_figure(description, 1.5 + 2.0 * len(tasks), [epoch_text(data), *_extras.footer(data), area])
     panels = body.subplots(len(tasks), 3, squeeze=False, width_ratios=[1.5, 1, 1])
     for task, (left, *others) in zip(tasks, panels, strict=True):
         rows = data[data["task"] == task].set_index("series", drop=False)

@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from adaptive_smoothing.figures import _extras, _summary
+from adaptive_smoothing.core.options import Strict
+from adaptive_smoothing.figures import _extras
 from adaptive_smoothing.figures._panels import curve, legend
-from adaptive_smoothing.figures._style import Look, framed
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.figures._style import Look, frame_figure
+from adaptive_smoothing.results import summary
 
 TABLE = "metrics"
 COSTS = {"gradient_evaluations": "gradient evaluations", "seconds": "seconds"}
@@ -45,7 +46,7 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
 def _of_grids(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     """Return task, series and the summed mean costs of all values of the method's grid, diverged runs included."""
     parts = []
-    for method, rows in _summary.final(frame, description).groupby("method", sort=False):
+    for method, rows in summary.final(frame, description).groupby("method", sort=False):
         keys = ["task", *description["grids"].get(method, [])]
         means = rows.groupby(keys, sort=False, dropna=False)[list(COSTS)].mean()
         parts.append(means.groupby("task", sort=False).sum().add_prefix("grid_").assign(series=method).reset_index())
@@ -58,7 +59,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     hollow = f"hollow: {SEARCH}, one seed" if data["grid_seconds"].notna().any() else ""
     seconds = "seconds: wall time of a training, data loading and evaluations included, whatever else ran beside it"
     seconds += f" ({data['device'].iloc[0]})"
-    figure, body = framed(description, 1.5 + 1.7 * len(tasks), [*_extras.footer(data), hollow, seconds])
+    figure, body = frame_figure(description, 1.5 + 1.7 * len(tasks), [*_extras.footer(data), hollow, seconds])
     panels = body.subplots(len(tasks), 2, sharex="col", sharey="row", squeeze=False)
     for task, row in zip(tasks, panels, strict=True):
         row[0].set_ylabel(f"{task}\ntest accuracy (%)")

@@ -10,10 +10,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import _extras
 from adaptive_smoothing.figures._panels import curve, legend
-from adaptive_smoothing.figures._style import framed
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.figures._style import frame_figure
 
 TABLE = "metrics"
 MEASURES = {"memorised": "wrong labels learned (%)", "accuracy": "test accuracy (%)"}
@@ -41,7 +41,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     looks, tasks = _extras.looks(data["series"]), list(data["task"].unique())
     unknown = [task for task in tasks if data.loc[data["task"] == task, "memorised"].isna().all()]
     said = f"no wrong label is known, or no run is left: {', '.join(unknown)}" if unknown else ""
-    figure, body = framed(description, 1.4 + 1.7 * len(tasks), [*_extras.footer(data), said])
+    figure, body = frame_figure(description, 1.4 + 1.7 * len(tasks), [*_extras.footer(data), said])
     panels = body.subplots(len(tasks), 2, sharex=True, squeeze=False)
     for task, row in zip(tasks, panels, strict=True):
         of_task = data[data["task"] == task]

@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adaptive_smoothing.core.options import Annotated, Field, NonNegative, Positive, PositiveInt, Strict
 from adaptive_smoothing.figures._panels import legend
-from adaptive_smoothing.figures._style import framed
-from adaptive_smoothing.options import Annotated, Field, NonNegative, Positive, PositiveInt, Strict
+from adaptive_smoothing.figures._style import frame_figure
 
 TABLE = "moons"
 LARGEST = 110  # area of the point with most label noise, in points²
@@ -49,7 +49,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
         f"features: monomials up to degree {said['degree']}, φᵀφ = 1 on average; δ = {said['delta']:g}",
         "area of a point ∝ |ε|, ε = σ(mean of f) − E σ(f) (Eq. 13), at the end of training",
     ]
-    figure, body = framed(description, 3.9, footer)
+    figure, body = frame_figure(description, 3.9, footer)
     methods = list(data["method"].unique())
     panels = body.subplots(1, len(methods), sharex=True, sharey=True, squeeze=False)[0]
     for axes, method in zip(panels, methods, strict=True):

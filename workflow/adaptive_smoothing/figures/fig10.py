@@ -11,10 +11,10 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from adaptive_smoothing.figures import _summary
+from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures._panels import curve, legend
-from adaptive_smoothing.figures._style import framed, runs_footer, task_looks
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.figures._style import frame_figure, runs_footer, task_looks
+from adaptive_smoothing.results import summary
 
 TABLE = "metrics"
 
@@ -28,15 +28,15 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
 
     Columns: those of `_summary.along`; accuracy in percent, posterior_std in units of the weights.
     """
-    runs = _summary.apart_by_method(_summary.having(_summary.final(frame, description), "hess_init", description))
-    points = _summary.along(runs, description, ["task"], dict.fromkeys(runs["method"], "hess_init"))
+    runs = summary.apart_by_method(summary.having(summary.final(frame, description), "hess_init", description))
+    points = summary.along(runs, description, ["task"], dict.fromkeys(runs["method"], "hess_init"))
     return points.sort_values("value", kind="stable", ignore_index=True)
 
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw accuracy (above) and the posterior's standard deviation (below) over h₀."""
     looks = task_looks(list(data["task"].unique()))
-    figure, body = framed(description, 4.8, runs_footer(data))
+    figure, body = frame_figure(description, 4.8, runs_footer(data))
     upper, lower = body.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     for task, look in looks.items():
         rows = data[data["task"] == task]

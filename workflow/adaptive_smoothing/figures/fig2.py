@@ -9,9 +9,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from adaptive_smoothing.core.options import Positive, PositiveInt, Strict
 from adaptive_smoothing.figures._panels import legend
-from adaptive_smoothing.figures._style import framed
-from adaptive_smoothing.options import Positive, PositiveInt, Strict
+from adaptive_smoothing.figures._style import frame_figure
 
 TABLE = "quadrature"
 
@@ -31,7 +31,7 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw |ε| over the mean."""
-    figure, body = framed(description, 3.3, ["ε = σ(mean of f) − E σ(f), by Gauss–Hermite quadrature (Eq. 13)"])
+    figure, body = frame_figure(description, 3.3, ["ε = σ(mean of f) − E σ(f), by Gauss–Hermite quadrature (Eq. 13)"])
     axes = body.subplots()
     lines = data.assign(name=[f"variance of f: {variance:g}" for variance in data["variance"]])
     sns.lineplot(lines, x="mean", y="magnitude", hue="name", style="name", palette="viridis_r", ax=axes, errorbar=None)

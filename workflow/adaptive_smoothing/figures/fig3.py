@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
+from adaptive_smoothing.core.options import Fraction, Strict
 from adaptive_smoothing.figures._panels import legend
-from adaptive_smoothing.figures._style import METHODS, framed
-from adaptive_smoothing.options import Fraction, Strict
+from adaptive_smoothing.figures._style import METHODS, frame_figure
 
 TABLE = "examples"
 Vector = NDArray[np.float64]
@@ -59,7 +59,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
         *_left_out(data, bins),
         "number below an image: the label it was trained with",
     ]
-    figure, body = framed(description, 4.0, footer)
+    figure, body = frame_figure(description, 4.0, footer)
     left, right = body.subfigures(1, 2, squeeze=False, width_ratios=[1, 1.25])[0]
     _distribution(left.subplots(), data, bins)
     name = f"LS, α = {alpha:g}: the same for every example"

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures._panels import legend
-from adaptive_smoothing.figures._style import METHODS, framed
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.figures._style import METHODS, frame_figure
 
 TABLE = "soft_labels"
 Vector = NDArray[np.float64]
@@ -68,7 +68,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
         "IVON: E_q[softmax]; OLS and LS: the label that training aims at",
         f"values below {LOWEST:.5f} are not shown",
     ]
-    figure, body = framed(description, 1.2 + 1.9 * len(datasets), footer)
+    figure, body = frame_figure(description, 1.2 + 1.9 * len(datasets), footer)
     panels = body.subplots(len(datasets), len(classes), sharey=True, squeeze=False)
     for dataset, row in zip(datasets, panels, strict=True):
         row[0].set_ylabel(f"{dataset.replace('_', ' ')}\nprobability")

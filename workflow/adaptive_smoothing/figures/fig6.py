@@ -12,10 +12,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adaptive_smoothing.figures import _summary
+from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures._panels import curve, legend
-from adaptive_smoothing.figures._style import METHODS, Look, framed, runs_footer
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.figures._style import METHODS, Look, frame_figure, runs_footer
+from adaptive_smoothing.results import summary
 
 TABLE = "metrics"
 LOOKS = {
@@ -36,14 +36,14 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
 
     Columns: those of `_summary.along`; accuracy in percent, posterior_std in units of the weights.
     """
-    runs = _summary.apart_by_method(_summary.having(_summary.final(frame, description), "hessian", description))
-    return _summary.along(runs, description, ["task"], dict.fromkeys(runs["method"], "hessian"))
+    runs = summary.apart_by_method(summary.having(summary.final(frame, description), "hessian", description))
+    return summary.along(runs, description, ["task"], dict.fromkeys(runs["method"], "hessian"))
 
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw accuracy (left) and the posterior's standard deviation (right), both as points with error bars."""
     tasks = list(data["task"].unique())
-    figure, body = framed(description, 3.4, runs_footer(data))
+    figure, body = frame_figure(description, 3.4, runs_footer(data))
     for axes, (measure, name) in zip(body.subplots(1, 2), MEASURES.items(), strict=True):
         _pairs(axes, data, tasks, measure)
         axes.set_ylabel(name)

@@ -11,11 +11,11 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adaptive_smoothing.errors import UserError
-from adaptive_smoothing.figures import _summary
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures._panels import curve, legend
-from adaptive_smoothing.figures._style import GREY, Look, framed, method_looks, runs_footer
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.figures._style import GREY, Look, frame_figure, method_looks, runs_footer
+from adaptive_smoothing.results import summary
 
 TABLE = "metrics"
 FAINT = 0.35  # opacity of published curves
@@ -34,11 +34,11 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     NaN without), accuracy and accuracy_std (percent), n, diverged, epoch and others of `_summary.along`. Raises
     UserError if the runs have no κ, several datasets, models or β, or the published curves another number of points.
     """
-    runs = _summary.having(_summary.final(frame, description), "noise_kappa", description)
+    runs = summary.having(summary.final(frame, description), "noise_kappa", description)
     for column in ("dataset", "model", "noise_beta"):
         if len(several := runs[column].unique()) > 1:
             raise UserError(f"figure {description['figure']}: draws one {column}, not {', '.join(map(str, several))}")
-    points = _summary.along(runs, description, ["dataset", "noise_kappa", "noise_beta"], {})
+    points = summary.along(runs, description, ["dataset", "noise_kappa", "noise_beta"], {})
     points = points.sort_values("noise_kappa", kind="stable", ignore_index=True)
     return points.assign(published=_published(points, description))
 
@@ -62,7 +62,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     looks = method_looks(data["method"])
     tuned = [look.name for method, look in looks.items() if data.loc[data["method"] == method, "chosen"].any()]
     best = f"{' and '.join(tuned)} at the best hyper-parameter for each κ, chosen on the test set" if tuned else ""
-    figure, body = framed(description, 4.2, [*runs_footer(data), best])
+    figure, body = frame_figure(description, 4.2, [*runs_footer(data), best])
     axes = body.subplots()
     for method, look in looks.items():
         rows = data[data["method"] == method]

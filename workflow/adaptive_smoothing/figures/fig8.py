@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import _panels
-from adaptive_smoothing.options import Strict
 
 TABLE = "metrics"
 

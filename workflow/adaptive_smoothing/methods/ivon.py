@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adaptive_smoothing.batch_norm import at_current_weights
-from adaptive_smoothing.methods import Batches, Context, Method
+from adaptive_smoothing.core.options import BaseHyperparameters, Fraction, Literal, Positive, PositiveInt
+from adaptive_smoothing.methods._batch_norm import recompute_statistics
 from adaptive_smoothing.methods._flat_ivon import FlatIVON
-from adaptive_smoothing.options import BaseHyperparameters, Fraction, Literal, Positive, PositiveInt
+from adaptive_smoothing.methods.base import Batches, Context, Method
 
 if TYPE_CHECKING:
     from adaptive_smoothing.methods._reference_ivon import ReferenceIVON
@@ -41,7 +41,7 @@ class Hyperparameters(BaseHyperparameters):
     implementation: Literal["flat", "reference"] = "flat"
 
 
-class Training(Method):
+class IVON(Method):
     """Variational learning: gradients at sampled weights move the mean and the variances."""
 
     optimizer: "FlatIVON | ReferenceIVON"
@@ -78,9 +78,9 @@ class Training(Method):
             yield
 
     @contextlib.contextmanager
-    def evaluation_ready(self, batches: Batches) -> Iterator[None]:
+    def evaluation_mode(self, batches: Batches) -> Iterator[None]:
         if self.reestimates:
-            at_current_weights(self.model, batches)
+            recompute_statistics(self.model, batches)
         yield
 
     def posterior_std(self) -> dict[str, Tensor]:

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adaptive_smoothing.methods import Context, Method, sgd, smoothed_labels
-from adaptive_smoothing.options import Fraction, SGDHyperparameters
+from adaptive_smoothing.core.options import Fraction, SGDHyperparameters
+from adaptive_smoothing.methods.base import Context, Method, sgd, smoothed_labels
 
 
 class Hyperparameters(SGDHyperparameters):
@@ -13,7 +13,7 @@ class Hyperparameters(SGDHyperparameters):
     alpha: Fraction
 
 
-class Training(Method):
+class LS(Method):
     """SGD on the cross-entropy to y' = (1 - α) y + (α / K) 1."""
 
     def __init__(self, model: nn.Module, hyperparameters: Hyperparameters, context: Context) -> None:

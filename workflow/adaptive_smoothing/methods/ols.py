@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adaptive_smoothing.methods import Context, Method, sgd, smoothed_labels
-from adaptive_smoothing.options import Fraction, SGDHyperparameters
+from adaptive_smoothing.core.options import Fraction, SGDHyperparameters
+from adaptive_smoothing.methods.base import Context, Method, sgd, smoothed_labels
 
 
 class Hyperparameters(SGDHyperparameters):
@@ -22,7 +22,7 @@ class Hyperparameters(SGDHyperparameters):
     first_epoch_alpha: Fraction
 
 
-class Training(Method):
+class OLS(Method):
     """SGD on a mixture of hard labels and the last epoch's mean prediction for the class."""
 
     def __init__(self, model: nn.Module, hyperparameters: Hyperparameters, context: Context) -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adaptive_smoothing.batch_norm import without_running_updates
-from adaptive_smoothing.methods import Context, Method, sgd
-from adaptive_smoothing.options import Literal, NonNegative, SGDHyperparameters
+from adaptive_smoothing.core.options import Literal, NonNegative, SGDHyperparameters
+from adaptive_smoothing.methods._batch_norm import without_running_updates
+from adaptive_smoothing.methods.base import Context, Method, sgd
 
 EPSILON = 1e-12  # keeps ρ g / ‖g‖ finite at a stationary point, as in Foret et al.'s code
 
@@ -24,7 +24,7 @@ class Hyperparameters(SGDHyperparameters):
     batch_norm: Literal["first_pass", "both_passes"]
 
 
-class Training(Method):
+class SAM(Method):
     """SGD with the gradient taken at the worst point of a ball of radius ρ (to first order)."""
 
     gradients_per_step = 2

@@ -1,1 +1,4 @@
-"""Models: each file makes one network. `class Options(Strict)` and `build(options, channels, size, classes)`."""
+"""Room `models`: one network a file, with `class Options(Strict)` and `build(options, channels, size, classes)`.
+
+It imports `core` and the types of `data`.
+"""

@@ -5,7 +5,7 @@ Widths and kernel sizes are an assumption: two 5 × 5 convolutions with pooling 
 
 from torch import nn
 
-from adaptive_smoothing.options import PositiveInt, Strict
+from adaptive_smoothing.core.options import PositiveInt, Strict
 
 
 class Options(Strict):

@@ -3,7 +3,7 @@
 from torch import nn
 from torchvision.models import resnet34
 
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.core.options import Strict
 
 
 class Options(Strict):

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, resnet50
 
-from adaptive_smoothing.errors import UserError
-from adaptive_smoothing.options import Annotated, Strict, named_or_file
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.core.log import log
+from adaptive_smoothing.core.options import Annotated, Strict, named_or_file
 
 CLASSIFIER = "fc."
 COUNTER = ".num_batches_tracked"  # absent from older files; it changes nothing where batch norm has a momentum
@@ -78,7 +79,7 @@ def _downloaded(weights: ResNet50_Weights, path: Path) -> Path:
         with open(path.with_name(f".{path.name}.lock"), "w") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX)
             if not path.is_file():
-                print(f"downloading {weights.url} to {path}", flush=True)
+                log(f"downloading {weights.url} to {path}")
                 torch.hub.download_url_to_file(weights.url, str(path), _hash_prefix(path), progress=False)
     except (OSError, RuntimeError) as error:  # RuntimeError: another hash than the file's name says
         raise UserError(

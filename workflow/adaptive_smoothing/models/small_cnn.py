@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from adaptive_smoothing.options import Strict
+from adaptive_smoothing.core.options import Strict
 
 
 class Options(Strict):

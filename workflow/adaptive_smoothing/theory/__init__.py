@@ -1,5 +1,5 @@
-"""Sec. 3 and App. A.1 in numbers: GLMs trained by GD, variational GD, Newton and VON, and the label noise they induce.
+"""Room `theory`: Eq. 6–25 in numbers. Label noise exact and linearised, and GLMs trained step by step.
 
-Everything is float64 NumPy and small enough to read beside the paper; docs/theory.md does so. The networks' own label
-noise is measured elsewhere (label_noise.py).
+Every function names its equation. The room imports `core`, `data`, `models`, `methods`, and how `training` evaluates.
+The GLMs are float64 NumPy and small enough to read beside the paper; docs/theory.md does so.
 """

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import expit, logsumexp, softmax
 
-from adaptive_smoothing import logistic
-from adaptive_smoothing.logistic import Array
+from adaptive_smoothing.theory import logistic
+from adaptive_smoothing.theory.logistic import Array
 
 
 class Family(ABC):

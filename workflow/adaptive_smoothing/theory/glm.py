@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adaptive_smoothing.logistic import Array
 from adaptive_smoothing.theory.families import Family
+from adaptive_smoothing.theory.logistic import Array
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adaptive_smoothing.logistic import Array
 from adaptive_smoothing.theory.glm import GLM
+from adaptive_smoothing.theory.logistic import Array
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,40 @@
+"""Times and bytes in words."""
+
+import math
+
+
+def span(seconds: float) -> str:
+    """Return a time in words: '8.3 s', '34 min', '2.5 h'."""
+    if not math.isfinite(seconds):
+        return "unknown"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
+
+
+def short(seconds: float) -> str:
+    """Return a time with as many digits as an estimate has: '3.2 s', '12 min', '5.1 h', '4,200 h'."""
+    if seconds < 99.5:
+        return f"{seconds:.2g} s"
+    if seconds < 5970:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.2g} h" if seconds < 358_200 else f"{seconds / 3600:,.0f} h"
+
+
+def in_bytes(number: float) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people read it: '2 d 03:04:05', '01:02:03'."""
+    if not math.isfinite(seconds):
+        return "unknown"
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return (f"{days} d " if days else "") + f"{hours:02d}:{minutes:02d}:{whole:02d}"

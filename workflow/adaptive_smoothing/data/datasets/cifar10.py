@@ -1,0 +1,19 @@
+"""cifar10: Krizhevsky & Hinton (2009), 50,000 + 10,000 colour 32 × 32 images.
+
+Through torchvision, which checks md5 sums.
+"""
+
+from adaptive_smoothing.core.options import SubsetOptions
+from adaptive_smoothing.data.datasets._torchvision import make_from, reduced
+from adaptive_smoothing.data.types import Arrays, Source
+
+CLASSES = 10
+
+
+class Options(SubsetOptions):
+    """Sizes of stratified subsets and of the images, each as published if not given."""
+
+
+def make(options: Options, data_seed: int, source: Source) -> Arrays:
+    """Return the dataset with its own train and test parts, cut down as the options say; fetches what is not there."""
+    return reduced("cifar10", make_from("CIFAR10", source), options, data_seed)

@@ -1,0 +1,19 @@
+"""fashion_mnist: Xiao, Rasul & Vollgraf (2017), 60,000 + 10,000 grey 28 × 28 images of ten kinds of clothing.
+
+Through torchvision, which checks md5 sums.
+"""
+
+from adaptive_smoothing.core.options import SubsetOptions
+from adaptive_smoothing.data.datasets._torchvision import make_from, reduced
+from adaptive_smoothing.data.types import Arrays, Source
+
+CLASSES = 10
+
+
+class Options(SubsetOptions):
+    """Sizes of stratified subsets and of the images, each as published if not given."""
+
+
+def make(options: Options, data_seed: int, source: Source) -> Arrays:
+    """Return Fashion-MNIST's own train and test parts, cut down as the options say; fetches what is not there."""
+    return reduced("fashion_mnist", make_from("FashionMNIST", source), options, data_seed)

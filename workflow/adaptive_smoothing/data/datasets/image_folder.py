@@ -1,0 +1,177 @@
+"""image_folder: the user's own images, train/<class>/… and test/<class>/…, PNG or JPEG of any size.
+
+Each image is scaled, its aspect kept, until it just covers the configured size, and its centre is cropped; one that has
+the size already is taken as it is. Labels are the positions of the folders' names in alphabetical order. What EXIF says
+of the orientation is applied; transparent pixels become white; 16 bits are rounded to 8.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.core.log import log
+from adaptive_smoothing.core.options import Literal, PositiveInt, Strict
+from adaptive_smoothing.data.image_files import IMAGE_FORMATS, list_problems, unreadable_reason
+from adaptive_smoothing.data.types import Arrays, Images, Labels, Source
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+PARTS = ("train", "test")
+SUFFIXES = (".png", ".jpg", ".jpeg")
+MODES = {"grey": "L", "colour": "RGB"}
+Files = dict[str, dict[str, list[Path]]]  # part → class → images, both sorted
+
+
+class Options(Strict):
+    """The folder (absolute, or relative to the folder of downloaded data), and the size and colours of its images."""
+
+    folder: str
+    height: PositiveInt
+    width: PositiveInt
+    mode: Literal["grey", "colour"]
+
+
+def make(options: Options, data_seed: int, source: Source) -> Arrays:
+    """Return all images in memory; raise one UserError that lists everything that is wrong with the folder.
+
+    The folders' labels are taken to be the true ones.
+    """
+    folder = source.root / options.folder
+    files = _files(folder)
+    problems = _wrong_classes(files)
+    arrays: dict[str, tuple[Images, Labels]] = {}
+    damaged: list[str] = []
+    for part in PARTS:
+        arrays[part], wrong = _read(files[part], folder, options)
+        damaged += wrong
+    if damaged:
+        problems.append(list_problems("unreadable images", damaged))
+    if problems:
+        raise UserError(f"dataset image_folder: {folder.absolute()} has {'; '.join(problems)}")
+    (train_images, train_labels), (test_images, test_labels) = arrays["train"], arrays["test"]
+    return Arrays(
+        train_images=train_images,
+        train_labels=train_labels,
+        train_clean_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        classes=tuple(files["train"]),
+        source=f"image folder {options.folder}",
+    )
+
+
+def _files(folder: Path) -> Files:
+    """Return the images of each part and class; raise UserError unless train/ and test/ are there."""
+    if missing := [f"{part}/" for part in PARTS if not (folder / part).is_dir()]:
+        raise UserError(
+            f"dataset image_folder: {folder.absolute()} lacks {' and '.join(missing)}; it needs train/<class>/… and "
+            "test/<class>/… with PNG or JPEG images"
+        )
+    ignored: list[str] = []
+    files: Files = {}
+    for part in PARTS:
+        files[part] = {}
+        for entry in sorted((folder / part).iterdir()):
+            if entry.is_dir() and not entry.name.startswith("."):
+                files[part][entry.name] = _images(entry, ignored)
+            else:
+                ignored.append(str(entry))
+    if ignored:
+        log(f"ignored, since they are no images of a class: {', '.join(ignored)}")
+    return files
+
+
+def _images(folder: Path, ignored: list[str]) -> list[Path]:
+    """Return the images of one class, sorted by name; add what else lies there to `ignored`."""
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if entry.is_file() and entry.suffix.lower() in SUFFIXES and not entry.name.startswith("."):
+            found.append(entry)
+        else:
+            ignored.append(str(entry))
+    return found
+
+
+def _wrong_classes(files: Files) -> list[str]:
+    """Return what is wrong with the classes, a piece of a sentence each."""
+    train, test = (files[part].keys() for part in PARTS)
+    empty = [f"{part}/{name}" for part in PARTS for name, images in files[part].items() if not images]
+    problems = [
+        list_problems(text, names)
+        for text, names in (
+            ("classes without images", empty),
+            ("classes in train/ only", sorted(train - test)),
+            ("classes in test/ only", sorted(test - train)),
+        )
+        if names
+    ]
+    if len(train) < 2:
+        problems.append(f"{len(train)} classes in train/ where at least 2 are needed")
+    return problems
+
+
+def _read(classes: dict[str, list[Path]], folder: Path, options: Options) -> tuple[tuple[Images, Labels], list[str]]:
+    """Return (N × C × H × W images, N labels) of one part, and the files that cannot be read with the reasons."""
+    paths = [path for images in classes.values() for path in images]
+    labels = np.repeat(np.arange(len(classes)), [len(images) for images in classes.values()])
+    channels = 1 if options.mode == "grey" else 3
+    images = np.zeros((len(paths), channels, options.height, options.width), dtype=np.uint8)
+    damaged = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes outside Python's lock
+        for row, image in enumerate(pool.map(partial(_image, options=options), paths)):
+            if isinstance(image, str):
+                damaged.append(f"{paths[row].relative_to(folder)}: {image}")
+            else:
+                images[row] = image
+    return (images, labels.astype(np.int64)), damaged
+
+
+def _image(path: Path, options: Options) -> Images | str:
+    """Return an image, C × H × W, or why it cannot be read."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path, formats=IMAGE_FORMATS) as opened:
+            upright = _in_eight_bits(ImageOps.exif_transpose(opened))
+            pixels = np.asarray(covering(_opaque(upright).convert(MODES[options.mode]), options.width, options.height))
+    except Exception as error:  # Pillow raises half a dozen kinds for a damaged file
+        return unreadable_reason(error)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _in_eight_bits(image: "Image.Image") -> "Image.Image":
+    """Return a grey image of 16 bits, which Pillow would clip at 255, rounded to 8; others as they are."""
+    from PIL import Image
+
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image).astype(np.int64)
+    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def _opaque(image: "Image.Image") -> "Image.Image":
+    """Return an image laid on white where it is transparent."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+
+
+def covering(image: "Image.Image", width: int, height: int) -> "Image.Image":
+    """Return the centre of an image, scaled so that it just covers width × height."""
+    from PIL import Image
+
+    scale = min(image.width / width, image.height / height)
+    across, down = min(width * scale, image.width), min(height * scale, image.height)
+    left, top = (image.width - across) / 2, (image.height - down) / 2
+    box = (left, top, left + across, top + down)
+    return image.resize((width, height), Image.Resampling.BILINEAR, box)

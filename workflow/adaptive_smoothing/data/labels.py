@@ -1,0 +1,46 @@
+"""From a prepared dataset to a file of noisy labels: a row a training example, with its split."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from adaptive_smoothing.core import parquet
+from adaptive_smoothing.data import corruption, splits, storage, types
+
+LABELS = pa.schema([("index", pa.int64()), ("split", pa.string()), ("clean", pa.int64()), ("noisy", pa.int64())])
+
+
+def corrupt_labels(
+    dataset: str, parameters: dict[str, Any], noise_seed: int, data_seed: int, held_out: int, output: str
+) -> None:
+    """Write index, split ('train' or 'validation'), clean and noisy label of every training example.
+
+    All bytes of the dataset are verified before. Validation examples keep their noisy labels. The realised rate and
+    transition matrix stand in the metadata; both are null where the clean labels are unknown.
+    """
+    prepared = storage.verify(dataset)
+    given = np.asarray(prepared.arrays.train_labels)
+    clean = np.asarray(prepared.arrays.train_clean_labels)
+    classes = len(prepared.arrays.classes)
+    noisy = corruption.corrupt(given, corruption.transition_matrix(parameters, classes), noise_seed)
+    validation = np.isin(np.arange(len(given)), splits.validation_indices(len(given), held_out, data_seed))
+    known = clean != types.UNKNOWN
+    rate, matrix = corruption.realised(clean, noisy, classes) if known.all() else (None, None)
+    table = pa.table(
+        {
+            "index": np.arange(len(given)),
+            "split": np.where(validation, "validation", "train"),
+            "clean": pa.array(clean, mask=~known),
+            "noisy": noisy,
+        },
+        schema=LABELS,
+    )
+    metadata = {
+        "noise": parameters,
+        "noise_seed": noise_seed,
+        "dataset_sha256": prepared.sha256,
+        "realised_rate": rate,
+        "realised_matrix": None if matrix is None else matrix.tolist(),
+    }
+    parquet.write(output, table, metadata)

@@ -1,0 +1,78 @@
+"""What a dataset is: arrays or paths of images, labels, classes, and where its files come from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+Paths = NDArray[np.bytes_]  # of image files, in UTF-8, relative to `Source.root`
+UNKNOWN = -1  # the clean label of an example whose true class nobody knows
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset's own files are looked for, and whether they may be fetched.
+
+    `root`: folder of downloaded archives; `mirrors`: folders or URLs to fetch from before the publisher's own;
+    `fetch`: false where the user named the folder, which is then read only; `published`: false where the folder holds
+    other data in the same files' format, for which the published checksums do not hold.
+    """
+
+    root: Path
+    mirrors: tuple[str, ...] = ()
+    fetch: bool = True
+    published: bool = True
+
+
+@dataclass(frozen=True)
+class Decode:
+    """How an image on disk becomes an array: shorter side to `resize` pixels, then a square of `crop` pixels (RGB)."""
+
+    resize: int
+    crop: int
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A dataset. Images: uint8, N × C × H × W. Labels: int64, N; `train_clean_labels` may be UNKNOWN.
+
+    Where `decode` is given the images stay on disk: `train_images` and `test_images` are their `Paths` (N), and
+    `content` is a hash over all of their bytes.
+    """
+
+    train_images: NDArray[Any]  # Images or Paths
+    train_labels: Labels
+    train_clean_labels: Labels
+    test_images: NDArray[Any]
+    test_labels: Labels
+    classes: tuple[str, ...]
+    source: str
+    decode: Decode | None = None
+    content: str = ""
+
+    @property
+    def image_source(self) -> str:
+        """Return which file of training/sources/ hands out the images: 'memory' or 'files'."""
+        return "memory" if self.decode is None else "files"
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Return channels, height and width of the images that a network sees."""
+        if self.decode is not None:
+            return 3, self.decode.crop, self.decode.crop
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared dataset: the arrays of `Arrays`, memory-mapped, and what meta.json says of them."""
+
+    arrays: Arrays
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    sha256: str

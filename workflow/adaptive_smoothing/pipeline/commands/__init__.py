@@ -1,0 +1,1 @@
+"""What people ask instead of make: why, estimate, status, provenance, archives, reports."""

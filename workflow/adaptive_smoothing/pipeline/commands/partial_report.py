@@ -1,0 +1,97 @@
+"""The report of what is there so far, while runs are missing, still train, or have failed: results/<scale>/so_far/.
+
+    python -m adaptive_smoothing.report small
+
+Nothing is run or drawn for it, and nothing of the scale's own results is touched. Run from the project's folder.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from adaptive_smoothing.core import environment, parquet, paths
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline import plan, stages
+from adaptive_smoothing.results.claims import judge
+from adaptive_smoothing.results.report import write
+from adaptive_smoothing.results.report.facts import listed
+
+LOGS = "logs/{scale}/train"
+
+
+def so_far(scale: str) -> str:
+    """Write claims, index.md and index.html of the tables that are there; return a sentence on what is missing.
+
+    Raises UserError for an unknown scale, and where no table is there at all.
+    """
+    planned = plan.load(scale)
+    tables, missing = [], {}
+    for figure in planned.all_figures:
+        table = paths.TABLE.format(scale=scale, figure=figure)
+        if why := _missing(planned, figure, table):
+            missing[figure] = why
+        else:
+            tables.append(table)
+    if not tables:
+        raise UserError(f"scale '{scale}': there is no table of any figure yet; make them with 'snakemake {scale}'")
+    to = {name: _moved(getattr(paths, name).format(scale=scale)) for name in ("CLAIMS", "CLAIMS_TABLE")}
+    label = planned.scale.label
+    own = [path for path in tables if Path(path).stem in planned.figures]
+    judge.judge(scale, label, own, to["CLAIMS"], to["CLAIMS_TABLE"], stages.code("judge_claims"))
+    outputs = {"index": _moved(paths.INDEX.format(scale=scale)), "page": _moved(paths.INDEX_PAGE.format(scale=scale))}
+    write.write(
+        scale,
+        label,
+        tables,
+        to["CLAIMS"],
+        to["CLAIMS_TABLE"],
+        documents=list(planned.documents()),
+        about=planned.about(),
+        policy="warn",
+        versions=environment.versions(),
+        outputs=outputs,
+        missing=missing,
+    )
+    lacking = f"; not there: {', '.join(missing)}" if missing else ""
+    return f"{outputs['page']}: {len(tables)} of {len(planned.all_figures)} figures{lacking}"
+
+
+def _missing(planned: plan.Plan, figure: str, table: str) -> str:
+    """Return why a figure cannot be told of, '' if it can."""
+    try:
+        parquet.read(table)
+    except UserError as error:
+        if Path(table).exists():
+            return f"its table cannot be read ({error})."
+    else:
+        return ""
+    runs = planned.all_figures[figure].runs
+    absent = [run.name for run in runs if not Path(paths.METRICS.format(scale=planned.name, run=run.name)).exists()]
+    if not absent:
+        return "all its runs are there, but its table is not made yet."
+    logs = LOGS.format(scale=planned.name)
+    return (
+        f"{len(absent)} of {len(runs)} runs are not there: {listed(absent)}. A run that failed says why in `{logs}/`."
+    )
+
+
+def _moved(path: str) -> str:
+    return str(Path(path).parent / "so_far" / Path(path).name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the report of what is there; return 1 if there is nothing to tell of."""
+    parser = argparse.ArgumentParser(prog="python -m adaptive_smoothing.report", description="Report what is there.")
+    parser.add_argument("scale")
+    options = parser.parse_args(arguments)
+    try:
+        print(so_far(options.scale))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""What a run does now: done, running, waiting or failed, from its progress record, its log and the executor's journal.
+
+Which runs are still to make is Snakemake's decision (see dry_run.py). What a record says is believed only while
+the process that wrote it lives: asked for on this machine, judged on another one by how long it has been silent.
+"""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from adaptive_smoothing.core import paths, progress, units
+
+SILENCE_S = 300.0  # on another host, after which a training is taken for dead
+START_TOLERANCE_S = 2.0  # two readings of when a process began differ by less; a reused process id's by more
+STARTING_S = 60.0  # in which a job that has opened its log imports torch
+JOURNAL = Path(".snakemake/submitit")  # the executor's default
+LOG_BYTES = 20_000
+Kind = Literal["done", "running", "waiting", "failed"]
+KINDS: tuple[Kind, ...] = ("done", "running", "waiting", "failed")
+
+
+@dataclass(frozen=True)
+class ProgressRecord:
+    """A training's progress record (progress.py writes it); `epoch` counts parts of one, `time` is when it was told."""
+
+    phase: str
+    epochs: int
+    host: str
+    pid: int
+    process_started: float
+    time: float
+    job: str | None = None
+    epoch: float = 0.0
+    images_per_second: float | None = None
+    seconds_left: float | None = None
+    device: str | None = None
+    restarts: int = 0
+    ended: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The process, and its host where that is another one, or its SLURM job."""
+        process = f"process {self.pid}" + ("" if self.host == socket.gethostname() else f" on {self.host}")
+        return f"SLURM job {self.job}, {process}" if self.job else process
+
+    @property
+    def reached(self) -> str:
+        """How far it was when it told."""
+        return f"epoch {self.epoch:.4g}/{self.epochs}"
+
+    def end(self, now: float) -> str | None:
+        """Return how this attempt ended, as far as can be known; None while it lives."""
+        if self.ended is not None:
+            return f"stopped at {self.reached}" if self.stopped else f"failed at {self.reached} ({self.ended})"
+        silent = now - self.time
+        if self.host == socket.gethostname():
+            return None if _lives(self.pid, self.process_started) else f"{self.where} is gone; it was at {self.reached}"
+        if silent > SILENCE_S:
+            return (
+                f"no heartbeat for {units.duration(silent)}: {self.where} is dead, or its host is; it was at "
+                f"{self.reached} ({self.phase})"
+            )
+        return None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop, and saved its state before."""
+        return self.ended == "Stopped"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a run does; `why` says more of one that waits or failed, `beat` is there while one runs."""
+
+    run: str
+    kind: Kind
+    why: str = ""
+    beat: ProgressRecord | None = None
+    log: Path | None = None
+
+
+def read_progress(path: Path) -> ProgressRecord | None:
+    """Return a progress record; None if it is missing, or not one of ours."""
+    try:
+        content = json.loads(path.read_text())
+        known = {key: value for key, value in content.items() if key in ProgressRecord.__dataclass_fields__}
+        beat = ProgressRecord(**known)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    numbers = (beat.epochs, beat.pid, beat.process_started, beat.time, beat.epoch)
+    return beat if all(isinstance(number, int | float) for number in numbers) else None
+
+
+def state_of(scale: str, run: str, to_make: bool, queued: dict[str, str], now: float | None = None) -> State:
+    """Return what a run does; `queued` maps files to the cluster's jobs that will make them."""
+    now = time.time() if now is None else now
+    beat = read_progress(progress_file(scale, run))
+    end = beat.end(now) if beat else None
+    log = Path(paths.TRAIN_LOG.format(scale=scale, run=run))
+    if beat is not None and end is None:
+        return State(run, "running", beat=beat, log=log)
+    if not to_make:
+        return State(run, "done")
+    metrics = paths.METRICS.format(scale=scale, run=run)
+    if (job := queued.get(metrics)) is not None:
+        return State(run, "waiting", f"handed to the cluster as {job}" + (f"; {end}" if end else ""), log=log)
+    if beat is not None and end is not None:
+        if beat.stopped:
+            return State(run, "waiting", f"{end}, saved; goes on from there when started again", log=log)
+        return State(run, "failed", f"{end}; the log's last line: {_last_line(log)}", log=log)
+    return _without_record(run, Path(metrics), log, now)
+
+
+def _without_record(run: str, metrics: Path, log: Path, now: float) -> State:
+    """Return the state of a run that is to be made and left no record: nothing but old results and a log tell."""
+    if metrics.exists():
+        return State(run, "waiting", "its results are stale")
+    with suppress(OSError):
+        found = log.stat()
+        if found.st_size == 0 and now - found.st_mtime < STARTING_S:
+            return State(run, "running", "starting", log=log)
+    last = _last_line(log)
+    if last.startswith("error:"):
+        return State(run, "failed", last, log=log)
+    return State(run, "waiting")
+
+
+def progress_file(scale: str, run: str) -> Path:
+    """Return where a run's progress record lies."""
+    return Path(paths.RUN.format(scale=scale, run=run)) / progress.FILE
+
+
+def queued(folder: Path = JOURNAL) -> dict[str, str]:
+    """Return file → job for all that the executor's journal knows under way on a cluster; {} without a journal."""
+    return dict(_queued(folder))
+
+
+def _queued(folder: Path) -> Iterator[tuple[str, str]]:
+    try:
+        lines = (folder / "journal.jsonl").read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    from snakemake_executor_plugin_submitit.journal import replay  # only where that executor has been used
+
+    for submission in replay(lines):
+        for task in submission.live:
+            if task.index not in submission.cancelled:
+                job = "a job without a number yet" if submission.job_id is None else submission.external_id(task.index)
+                yield from ((output, job) for output in task.outputs)
+
+
+def _lives(pid: int, started: float) -> bool:
+    """Return whether a process of this machine is alive and the one that began then, not one with its old number."""
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) < START_TOLERANCE_S
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of a log that is not empty."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return "it left no log"
+    lines: list[Any] = [line.strip() for line in text.splitlines() if line.strip()]
+    return str(lines[-1]) if lines else "its log is empty"

@@ -1,0 +1,54 @@
+"""Call a function of the library as a job: its output goes to the log, an error becomes one sentence and a status."""
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline.runtime import gpus as devices
+
+
+def execute(target: str, log: str, arguments: dict[str, Any], gpus: int | None = None) -> int:
+    """Call `target` ('module:function') in this process, its output going to `log`; return its exit status."""
+    with _output_in(log):
+        try:
+            with contextlib.nullcontext() if gpus is None else devices.taken(gpus):
+                _function(target)(**arguments)
+            return 0
+        except UserError as error:
+            status, message = error.exit_status, f"error: {error}\n"
+        except Exception as error:
+            traceback.print_exc()
+            status, message = 1, f"error: {type(error).__name__}: {error}; see {log}\n"
+        sys.stderr.flush()
+        os.write(2, message.encode())
+    os.write(2, message.encode())
+    return status
+
+
+@contextlib.contextmanager
+def _output_in(log: str) -> Iterator[None]:
+    """Let all that is written to stdout and stderr, by libraries in C too, go to file `log`."""
+    kept = [os.dup(1), os.dup(2)]
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    for stream in (1, 2):
+        os.dup2(descriptor, stream)
+    os.close(descriptor)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for stream, original in zip((1, 2), kept, strict=True):
+            os.dup2(original, stream)
+            os.close(original)
+
+
+def _function(target: str) -> Callable[..., None]:
+    module, name = target.split(":")
+    function: Callable[..., None] = getattr(importlib.import_module(module), name)
+    return function

@@ -1,0 +1,28 @@
+"""What a figure's table is made from, and how a frame becomes a table of a schema."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+Description = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a table is made from; the lists are parallel, one entry a run."""
+
+    description: Description
+    runs: list[str]
+    metrics: list[pa.Table]
+    label_noise: list[str]
+    folders: list[str]
+
+
+Table = tuple[pa.Table, Description]  # a table, and what is added to the figure's description
+
+
+def to_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Return the frame with exactly the schema's columns and types."""
+    return pa.Table.from_pandas(frame[schema.names], schema=schema, preserve_index=False)

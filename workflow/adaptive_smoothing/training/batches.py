@@ -1,0 +1,51 @@
+"""Images on the device: batches, their order and their augmentation, all functions of (seed, epoch)."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from adaptive_smoothing.core import registry
+from adaptive_smoothing.data.types import Prepared
+
+EVALUATION_BATCH = 1000
+
+
+class ImageSource(Protocol):
+    """Images of one part of a dataset, handed out as normalised float batches (B × C × H × W) on the device."""
+
+    def __len__(self) -> int: ...
+
+    def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
+        """Yield all images in dataset order, without augmentation."""
+        ...
+
+    def shuffled(
+        self, batch_size: int, augment: Sequence[str], seed: int, epoch: int, skipped: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (images, indices) of one epoch in an order, and with an augmentation, that (seed, epoch) determine."""
+        ...
+
+
+def open_source(
+    prepared: Prepared,
+    part: str,
+    rows: NDArray[np.int64] | None,
+    device: torch.device,
+    channels_last: bool,
+    workers: int,
+    root: str,
+) -> ImageSource:
+    """Return the images of `part` ('train' or 'test') in `rows` (None: all), by the dataset's own file of sources/.
+
+    Images that stay on disk are decoded by so many `workers` from below the folder `root`.
+    """
+    images = prepared.arrays.train_images if part == "train" else prepared.arrays.test_images
+    source: ImageSource = registry.load("source", prepared.arrays.image_source).open_images(
+        images, rows, prepared, device, channels_last, workers, Path(root)
+    )
+    return source
