@@ -120,6 +120,7 @@ lint: $(INSTALLED) ## Every check but the tests
 	$(BIN)/snakefmt --check $(SMK)
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 .PHONY: format
 format: $(INSTALLED) ## Rewrite Python and Snakemake files in the project's format

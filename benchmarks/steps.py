@@ -18,7 +18,7 @@ from adaptive_smoothing.methods.base import Context, Method, method_class
 SCHEDULE = {"kind": "step", "milestones": (100,), "factor": 0.1}
 SGD = {"lr": 0.1, "weight_decay": 1e-3, "momentum": 0.9, "schedule": SCHEDULE}
 IVON = {"lr": 0.2, "weight_decay": 1e-3, "schedule": SCHEDULE, "hess_init": 0.5, "beta1": 0.9, "beta2": 1 - 1e-5}
-IVON |= {"ess_per_example": 1.0, "mc_samples": 1, "hessian": "learned", "batch_norm": "sampled"}
+IVON |= {"ess_per_example": 1.0, "train_mc_samples": 1, "hessian": "learned", "batch_norm": "sampled"}
 METHODS: dict[str, tuple[str, dict[str, Any], int]] = {  # name: module, hyper-parameters, passes
     "SGD": ("ls", {**SGD, "alpha": 0.0}, 1),
     "SAM": ("sam", {**SGD, "rho": 0.1, "batch_norm": "first_pass"}, 2),

@@ -8,16 +8,16 @@ rule collect:
         ),
         label_noise=of_figure(
             lambda scale, figure: [
-                paths.LABEL_NOISE.format(scale=scale, run=run.name, samples=figure.label_noise_samples)
+                paths.LABEL_NOISE.format(scale=scale, run=run.name, samples=figure.label_noise_mc_samples)
                 for run in figure.runs
-                if figure.label_noise_samples
+                if figure.label_noise_mc_samples
             ]
         ),
         datasets=of_figure(
             lambda scale, figure: [
                 paths.META.format(dataset=folder)
                 for folder in dict.fromkeys(run.dataset_folder for run in figure.runs)
-                if figure.label_noise_samples
+                if figure.label_noise_mc_samples
             ]
         ),
     output:

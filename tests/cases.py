@@ -26,7 +26,7 @@ def specification(method: str, **changes: Any) -> dict[str, Any]:
     """Return a run of the small scale cut to three epochs of four steps."""
     small = plan.Plan("small", ROOT / "config")
     run = next(run for run in small.runs.values() if run.method == method)
-    cut = {"epochs": 3, "evaluate_every": 1, "posterior_samples": 2, "seed": 1, "augment": ["crop", "flip"]}
+    cut = {"epochs": 3, "evaluate_every": 1, "eval_mc_samples": 2, "seed": 1, "augment": ["crop", "flip"]}
     return copy.deepcopy({**run.specification, **cut, **changes})
 
 

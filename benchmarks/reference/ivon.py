@@ -24,7 +24,7 @@ def train(
         beta1=settings["beta1"],
         beta2=settings["beta2"],
         weight_decay=settings["weight_decay"],
-        mc_samples=settings["mc_samples"],
+        mc_samples=settings["train_mc_samples"],
     )
     warm_up = settings["schedule"]["warmup_epochs"] * len(loader)
     rising = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / warm_up, 1.0, warm_up - 1)
@@ -35,7 +35,7 @@ def train(
         model.train()
         running_loss = 0.0
         for images, labels in loader:
-            for _ in range(settings["mc_samples"]):
+            for _ in range(settings["train_mc_samples"]):
                 with optimizer.sampled_params(train=True):
                     optimizer.zero_grad()
                     loss = criterion(model(images), labels)

@@ -84,7 +84,7 @@ def test_a_method_trains_and_lets_itself_be_stopped_and_evaluated(plans, network
 def test_a_method_says_how_many_gradients_a_step_takes(plans, network, batches, name, monkeypatch):
     module = registry.load("method", name)
     given = hyperparameters(plans, name)
-    given = {**given, "mc_samples": 3} if "mc_samples" in given else given
+    given = {**given, "train_mc_samples": 3} if "train_mc_samples" in given else given
     method = method_class(module)(network(), module.Hyperparameters(**given), Context(60, 3))
     passes, real = [], torch.Tensor.backward
     monkeypatch.setattr(torch.Tensor, "backward", lambda self, *more: (passes.append(1), real(self, *more)))
@@ -99,6 +99,7 @@ def test_a_methods_posterior_and_soft_labels_have_their_shapes(plans, network, b
     method = method_class(module)(model, module.Hyperparameters(**hyperparameters(plans, name)), Context(60, 3))
     method.step(*batches[0], torch.arange(10))
     std, soft = method.posterior_std(), method.soft_labels()
+    assert bool(registry.constant("method", name, "POSTERIOR")) == (std is not None)
     if std is not None:
         assert {key: value.shape for key, value in std.items()} == {
             key: value.shape for key, value in model.named_parameters()

@@ -120,7 +120,7 @@ def test_a_seed_more_adds_its_runs(changes):
 
 
 def test_measured_label_noise_is_told_from_training(changes):
-    reruns = changes.reruns("figures.fig4.label_noise_samples")
+    reruns = changes.reruns("figures.fig4.label_noise_mc_samples")
     assert (len(reruns.trained), len(reruns.measured), reruns.figures) == (0, 8, {"fig4"})
     assert reruns.work == "0 (label noise of 8 measured)"
 

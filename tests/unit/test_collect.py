@@ -21,7 +21,7 @@ def metrics(tmp_path):
     """Return the files of 6 runs of 3 methods, whose hyper-parameters differ, and with them the columns."""
     files = []
     for number, (method, settings) in enumerate(
-        [("ls", {"alpha": 0.3}), ("sam", {"rho": 0.1}), ("ivon", {"hessian": "learned", "mc_samples": 1})] * 2
+        [("ls", {"alpha": 0.3}), ("sam", {"rho": 0.1}), ("ivon", {"hessian": "learned", "train_mc_samples": 1})] * 2
     ):
         described = dict.fromkeys(RUN_COLUMNS, "x") | dict.fromkeys(("data_seed", "noise_seed", "seed"), number)
         fixed = {name: 0.1 * number for name in EPOCH_COLUMNS if "_bin_" not in name}

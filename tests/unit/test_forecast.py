@@ -73,7 +73,7 @@ def test_runs_that_cost_the_same_and_runs_that_do_not():
         specification("ls"),
         specification("ivon", batch_size=10),
         specification("ivon", augment=[]),
-        {**ivon, "hyperparameters": {**ivon["hyperparameters"], "mc_samples": 2}},
+        {**ivon, "hyperparameters": {**ivon["hyperparameters"], "train_mc_samples": 2}},
         {**ivon, "hyperparameters": {**ivon["hyperparameters"], "hessian": "fixed"}},
         {**ivon, "dataset": {**ivon["dataset"], "options": {"test_size": 5}}},
     ]
@@ -114,12 +114,12 @@ def test_another_budget_is_scaled_unless_there_is_the_same(project, monkeypatch)
 
 
 def test_the_arithmetic_of_a_calibration():
-    spec = specification("ivon", epochs=7, evaluate_every=3, batch_size=50, posterior_samples=5)
+    spec = specification("ivon", epochs=7, evaluate_every=3, batch_size=50, eval_mc_samples=5)
     timing = Timing("cpu", 5, 50, step=2.0, evaluation=0.1, readying=0.01, averaged=True, measuring=0.3)
     steps, evaluations = 7 * 4 * 2.0, 3 * (0.1 * (177 + 20 + 1600) + 0.01 * 177)
     expected = steps + evaluations + 5 * 1600 * 0.1
     assert cost_model.training_seconds(run_of(spec), DIGITS, timing) == pytest.approx(expected)
-    few = cost_model.training_seconds(run_of({**spec, "train_evaluation": 7}), DIGITS, replace(timing, averaged=False))
+    few = cost_model.training_seconds(run_of({**spec, "train_eval_subset": 7}), DIGITS, replace(timing, averaged=False))
     assert few == pytest.approx(steps + 3 * (0.1 * (7 + 20 + 1600) + 0.01 * 177))
 
 

@@ -65,7 +65,7 @@ def test_what_cannot_be_captured_is_done_step_by_step_with_one_line(capsys):
 @pytest.mark.parametrize("asked", [False, True])
 def test_without_a_gpu_a_training_says_so_and_gives_the_same(digits, tmp_path, capsys, asked):
     spec = specification("ls", epochs=1)
-    spec["speed"]["cuda_graph"] = asked
+    spec["performance"]["cuda_graph"] = asked
     job.train(**arguments(digits, tmp_path, spec) | {"device": "cpu"})
     line = "cuda_graph: there is no GPU; steps are done one by one\n"
     assert (line in capsys.readouterr().out) == asked

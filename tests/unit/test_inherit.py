@@ -28,10 +28,10 @@ HEIR = {"inherits": "paper", "label": "mine"}
 
 # Where the rehearsal may differ from the paper's scale: what config/rehearsal.yaml says of its keys.
 DOCUMENTED = re.compile(
-    r"""(?x) label | data_root | data_variant | seeds(\.\d+)? | posterior_samples
+    r"""(?x) label | data_root | data_variant | seeds(\.\d+)? | eval_mc_samples
     | setups\.\w+\.epochs
-    | setups\.\w+(\.methods|\.by_noise\.[\w.]+)\.\w+\.schedule\.(milestones\.\d+|warmup_epochs)
-    | (figures|extras)\.\w+\.label_noise_samples
+    | setups\.\w+(\.methods|\.noise_overrides\.[\w.]+)\.\w+\.schedule\.(milestones\.\d+|warmup_epochs)
+    | (figures|extras)\.\w+\.label_noise_mc_samples
     | (figures|extras)\.\w+\.runs\.\d+\.(seeds(\.\d+)?|methods\.\w+\.\w+(\.\d+)?)"""
 )
 
@@ -72,7 +72,7 @@ def test_nothing_but_what_is_documented_differs_from_the_papers_scale():
     differing = {key for key in paper.keys() | mine.keys() if paper.get(key, "absent") != mine.get(key, "absent")}
     assert {key for key in differing if not DOCUMENTED.fullmatch(key)} == set()
     assert {key.split(".")[0] for key in differing} == {
-        *("label", "data_root", "data_variant", "seeds", "posterior_samples", "setups", "figures", "extras")
+        *("label", "data_root", "data_variant", "seeds", "eval_mc_samples", "setups", "figures", "extras")
     }
 
 
@@ -142,10 +142,13 @@ def test_schedules_shrink_with_the_epochs_to_whole_ones(tmp_path, epochs, milest
 
 def test_a_schedule_of_one_noise_shrinks_too_and_no_warm_up_stays_none(tmp_path):
     base = yaml.load((ROOT / "config/paper.yaml").read_text(), Loader=scales.StrictLoader)
-    base["setups"]["cifar100"]["by_noise"]["pair20"]["ivon"]["schedule"] = {"kind": "cosine", "warmup_epochs": 50}
+    base["setups"]["cifar100"]["noise_overrides"]["pair20"]["ivon"]["schedule"] = {
+        "kind": "cosine",
+        "warmup_epochs": 50,
+    }
     base["setups"]["mnist"]["methods"]["ivon"]["schedule"] = {"kind": "cosine", "warmup_epochs": 0}
     scale = scales.load_scale(heir_of(tmp_path, {**HEIR, "inherits": "base", "cut": {"epochs": 8}}, base=base))
-    assert scale.setups["cifar100"].by_noise["pair20"]["ivon"]["schedule"]["warmup_epochs"] == 2
+    assert scale.setups["cifar100"].noise_overrides["pair20"]["ivon"]["schedule"]["warmup_epochs"] == 2
     assert scale.setups["mnist"].methods["ivon"]["schedule"]["warmup_epochs"] == 0
 
 
@@ -159,8 +162,8 @@ LIMIT = st.none() | st.integers(min_value=1, max_value=250)
             "epochs": LIMIT,
             "seeds": LIMIT,
             "grids": st.sampled_from([None, "ends"]),
-            "posterior_samples": LIMIT,
-            "label_noise_samples": LIMIT,
+            "eval_mc_samples": LIMIT,
+            "label_noise_mc_samples": LIMIT,
         }
     )
 )
@@ -172,7 +175,7 @@ def test_every_cut_leaves_a_scale_that_can_be_planned(tmp_path_factory, cut):
         assert specification["epochs"] <= (cut["epochs"] or 200)
         assert all(1 <= milestone <= specification["epochs"] for milestone in schedule.get("milestones", ()))
         assert schedule.get("warmup_epochs", 0) <= specification["epochs"]
-        assert specification["posterior_samples"] == min(cut["posterior_samples"] or 999, PAPER.posterior_samples)
+        assert specification["eval_mc_samples"] == min(cut["eval_mc_samples"] or 999, PAPER.eval_mc_samples)
         assert specification["seed"] in PAPER.seeds[: cut["seeds"]]
     if cut == dict.fromkeys(cut):
         assert planned.scale == PAPER.model_copy(update={"label": "mine"})

@@ -22,7 +22,7 @@ IVON_SETTINGS = {
     "beta1": 0.9,
     "beta2": 0.99,
     "ess_per_example": 1.0,
-    "mc_samples": 1,
+    "train_mc_samples": 1,
     "hessian": "learned",
     "batch_norm": "sampled",
 }
@@ -143,7 +143,7 @@ def test_ols_table_after_two_epochs_equals_a_hand_worked_example():
 
 
 @pytest.mark.parametrize(("implementation", "tolerance"), [("flat", 1e-5), ("reference", 0.0)])
-@pytest.mark.parametrize("changed", [{}, {"mc_samples": 3}, {"hessian": "fixed"}])
+@pytest.mark.parametrize("changed", [{}, {"train_mc_samples": 3}, {"hessian": "fixed"}])
 def test_ivons_fifty_steps_equal_ivon_opts_with_the_same_random_numbers(
     network, batches, changed, implementation, tolerance
 ):
@@ -158,7 +158,7 @@ def test_ivons_fifty_steps_equal_ivon_opts_with_the_same_random_numbers(
         beta1=0.9,
         beta2=1.0 if settings["hessian"] == "fixed" else 0.99,
         weight_decay=1e-3,
-        mc_samples=settings["mc_samples"],
+        mc_samples=settings["train_mc_samples"],
     )
     torch.manual_seed(11)
     for number in range(50):
@@ -168,7 +168,7 @@ def test_ivons_fifty_steps_equal_ivon_opts_with_the_same_random_numbers(
     for number in range(50):
         reference.param_groups[0]["lr"] = 0.2 / (1 + number)
         images, labels = batches[number % 6]
-        for _ in range(settings["mc_samples"]):
+        for _ in range(settings["train_mc_samples"]):
             with reference.sampled_params(train=True):
                 reference.zero_grad()
                 functional.cross_entropy(other(images), labels).backward()

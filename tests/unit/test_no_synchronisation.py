@@ -86,14 +86,14 @@ def test_the_mode_refuses_what_would_wait(call):
 STEP = {"kind": "step", "milestones": (100,), "factor": 0.1}
 SGD = {"lr": 0.1, "weight_decay": 1e-3, "momentum": 0.9, "schedule": STEP}
 IVON = {"lr": 0.2, "weight_decay": 1e-3, "schedule": STEP, "hess_init": 0.5, "beta1": 0.9, "beta2": 0.99}
-IVON |= {"ess_per_example": 1.0, "mc_samples": 1, "hessian": "learned", "batch_norm": "sampled"}
+IVON |= {"ess_per_example": 1.0, "train_mc_samples": 1, "hessian": "learned", "batch_norm": "sampled"}
 METHODS = [
     ("ls", {**SGD, "alpha": 0.1}),
     ("sam", {**SGD, "rho": 0.1, "batch_norm": "first_pass"}),
     ("sam", {**SGD, "rho": 0.1, "batch_norm": "both_passes"}),
     ("ols", {**SGD, "alpha": 0.5, "first_epoch_alpha": 0.1}),
     ("ivon", IVON),
-    ("ivon", {**IVON, "mc_samples": 2, "hessian": "fixed"}),
+    ("ivon", {**IVON, "train_mc_samples": 2, "hessian": "fixed"}),
 ]
 
 

@@ -50,7 +50,7 @@ def test_an_unknown_device_lists_the_legal_ones():
 
 
 def test_all_that_changes_rounding_is_off_unless_a_scale_says_otherwise():
-    assert Setup.model_fields["speed"].default.model_dump() == OFF
+    assert Setup.model_fields["performance"].default.model_dump() == OFF
 
 
 @pytest.mark.parametrize("tf32", [False, True])

@@ -69,12 +69,12 @@ def test_training_accuracies_are_measured_on_as_many_examples_as_the_setup_says(
 
     everything, labels, images, trainer = shown()
     assert everything == len(trainer.train) == 177
-    few, some, pictures, _ = shown(train_evaluation=30, seed=2)
+    few, some, pictures, _ = shown(train_eval_subset=30, seed=2)
     assert (few, len(some)) == (30, 30)
-    assert torch.equal(pictures, shown(train_evaluation=30, seed=3)[2])  # the same ones for every seed
+    assert torch.equal(pictures, shown(train_eval_subset=30, seed=3)[2])  # the same ones for every seed
     places = [next(row for row in range(177) if torch.equal(images[row], picture)) for picture in pictures]
     assert places == sorted(places) and torch.equal(labels[places], some)
-    assert shown(train_evaluation=1000)[0] == 177
+    assert shown(train_eval_subset=1000)[0] == 177
 
 
 def test_metrics_tell_memorised_labels_gradient_evaluations_and_reliability(digits, tmp_path):

@@ -29,7 +29,7 @@ def clothing(tmp_path_factory):
 
 def given(clothing, folder, threads):
     folder.mkdir(exist_ok=True)
-    spec = specification("ivon", batch_size=8, train_evaluation=20)
+    spec = specification("ivon", batch_size=8, train_eval_subset=20)
     return {**arguments(clothing, folder, spec), "threads": threads, "data_root": str(clothing), "posterior": None}
 
 

@@ -70,13 +70,13 @@ def tiny_scale() -> dict[str, Any]:
     scale = json.loads(json.dumps(scale))  # a copy without YAML's shared pieces
     scale["label"] = "tiny scale"
     scale["seeds"] = [0]
-    scale["posterior_samples"] = 2
+    scale["eval_mc_samples"] = 2
     for setup in scale["setups"].values():
         setup["epochs"] = 2
         setup["evaluate_every"] = 1
     for figure in every_figure(scale):
-        if "label_noise_samples" in figure:
-            figure["label_noise_samples"] = 2
+        if "label_noise_mc_samples" in figure:
+            figure["label_noise_mc_samples"] = 2
         for grid in figure.get("runs", []):
             grid["noises"] = grid["noises"][:2]
             grid["methods"] = {

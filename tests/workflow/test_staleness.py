@@ -50,7 +50,7 @@ class Expected:
         tables = set(self.tables or ())
         for figure in planned.all_figures.values():
             for run in figure.runs:
-                found |= self._of_run(run, figure.label_noise_samples)
+                found |= self._of_run(run, figure.label_noise_mc_samples)
             if self.tables is None and any(self.runs(run) for run in figure.runs):
                 tables.add(figure.name)
         for name in tables | set(self.drawn):

@@ -1,4 +1,4 @@
-"""The only place that knows the Parquet schemas: metrics, labels, label noise and figure tables.
+"""How every Parquet file is written and read; what stands in it, each room says of its own files.
 
 Every file carries, as JSON under one key of its metadata, what made it. A file is written whole or not at all.
 """
@@ -8,14 +8,16 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KEY = b"adaptive_smoothing"
 Metadata = dict[str, Any]
@@ -87,7 +89,7 @@ def _damaged(path: str | Path, error: Exception) -> UserError:
     return UserError(f"{path}: is damaged or no Parquet file ({error}); delete it and run again")
 
 
-def read_frame(path: str | Path) -> tuple[pd.DataFrame, Metadata]:
+def read_frame(path: str | Path) -> "tuple[pd.DataFrame, Metadata]":
     """Return a table as a data frame, and its metadata."""
     table, metadata = read(path)
     return table.to_pandas(), metadata

@@ -49,7 +49,7 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw the distribution of magnitudes, and the images."""
-    samples, alpha = description.get("label_noise_samples"), description["options"]["alpha"]
+    samples, alpha = description.get("label_noise_mc_samples"), description["options"]["alpha"]
     smoothing = alpha * np.sqrt(1 - 1 / data["label"].nunique())
     bins = _bins(data, smoothing)
     seed = data["run"].iloc[0].rpartition("/seed")[2].removesuffix("-posterior")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from adaptive_smoothing.methods._reference_ivon import ReferenceIVON
 
 
+POSTERIOR = True
+
+
 class Hyperparameters(BaseHyperparameters):
     """IVON's: h0 (`hess_init`), β1, β2, λ / N, Monte-Carlo samples a step, and whether h is learned.
 
@@ -35,7 +38,7 @@ class Hyperparameters(BaseHyperparameters):
     beta1: Fraction
     beta2: Fraction
     ess_per_example: Positive
-    mc_samples: PositiveInt
+    train_mc_samples: PositiveInt
     hessian: Literal["learned", "fixed"]
     batch_norm: Literal["sampled", "mean"]
     implementation: Literal["flat", "reference"] = "flat"
@@ -48,7 +51,7 @@ class IVON(Method):
 
     def __init__(self, model: nn.Module, hyperparameters: Hyperparameters, context: Context) -> None:
         super().__init__(model, hyperparameters, context)
-        self.mc_samples = self.gradients_per_step = hyperparameters.mc_samples
+        self.mc_samples = self.gradients_per_step = hyperparameters.train_mc_samples
         self.reestimates = hyperparameters.batch_norm == "mean"
         self.optimizer = _implementation(hyperparameters.implementation)(
             model.parameters(),
@@ -58,7 +61,7 @@ class IVON(Method):
             beta1=hyperparameters.beta1,
             beta2=hyperparameters.beta2 if hyperparameters.hessian == "learned" else 1.0,
             weight_decay=hyperparameters.weight_decay,
-            mc_samples=hyperparameters.mc_samples,
+            mc_samples=hyperparameters.train_mc_samples,
         )
 
     def step(self, images: Tensor, labels: Tensor, indices: Tensor) -> Tensor:

@@ -25,8 +25,10 @@ class Cut(Strict):
     epochs: PositiveInt | None = Field(default=None, description="of every setup, at most; schedules shrink alike")
     seeds: PositiveInt | None = Field(default=None, description="the first so many, also of a figure's own")
     grids: Literal["ends"] | None = Field(default=None, description="of each grid, the first and the last value")
-    posterior_samples: PositiveInt | None = Field(default=None, description="at most")
-    label_noise_samples: PositiveInt | None = Field(default=None, description="of every figure that has them, at most")
+    eval_mc_samples: PositiveInt | None = Field(default=None, description="at most")
+    label_noise_mc_samples: PositiveInt | None = Field(
+        default=None, description="of every figure that has them, at most"
+    )
 
 
 class Inheriting(Strict):
@@ -62,7 +64,7 @@ def _cut(content: Content, cut: Cut) -> Content:
     return {
         **content,
         "seeds": content["seeds"][: cut.seeds],
-        "posterior_samples": _at_most(content["posterior_samples"], cut.posterior_samples),
+        "eval_mc_samples": _at_most(content["eval_mc_samples"], cut.eval_mc_samples),
         "setups": {name: _shorter(setup, cut.epochs) for name, setup in content["setups"].items()},
         **{key: {name: _smaller(one, cut) for name, one in content[key].items()} for key in ("figures", "extras")},
     }
@@ -78,8 +80,13 @@ def _shorter(setup: Content, limit: int | None) -> Content:
     if epochs == setup["epochs"]:
         return setup
     share = Fraction(epochs, setup["epochs"])
-    by_noise = {noise: _rescheduled(methods, share) for noise, methods in setup["by_noise"].items()}
-    return {**setup, "epochs": epochs, "methods": _rescheduled(setup["methods"], share), "by_noise": by_noise}
+    noise_overrides = {noise: _rescheduled(methods, share) for noise, methods in setup["noise_overrides"].items()}
+    return {
+        **setup,
+        "epochs": epochs,
+        "methods": _rescheduled(setup["methods"], share),
+        "noise_overrides": noise_overrides,
+    }
 
 
 def _rescheduled(methods: dict[str, Content], share: Fraction) -> dict[str, Content]:
@@ -113,11 +120,11 @@ def _whole_epochs(number: Any, share: Fraction) -> Any:
 
 def _smaller(figure: Content, cut: Cut) -> Content:
     """Return a figure with fewer seeds, values of its grids and samples of label noise."""
-    samples = figure["label_noise_samples"]
+    samples = figure["label_noise_mc_samples"]
     return {
         **figure,
         "runs": tuple(_fewer(grid, cut) for grid in figure["runs"]),
-        "label_noise_samples": None if samples is None else _at_most(samples, cut.label_noise_samples),
+        "label_noise_mc_samples": None if samples is None else _at_most(samples, cut.label_noise_mc_samples),
     }
 
 

@@ -6,7 +6,6 @@ A run is one training. Two figures that ask for the same specification share the
 import contextlib
 import hashlib
 import itertools
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from typing import Any
 
 from adaptive_smoothing.core import paths, registry
 from adaptive_smoothing.core.errors import UserError, unknown
+from adaptive_smoothing.core.specification import DatasetSpec, ModelSpec, NoiseSpec, RunSpec
 from adaptive_smoothing.pipeline import stages
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.scales import (
@@ -45,19 +45,24 @@ class Run:
     dataset_folder: str
     labels: str
     resources: Resources
-    specification: Specification = field(hash=False)
+    spec: RunSpec = field(hash=False)
     recipe: str  # the specification as JSON, but for the seed and whether the posterior is kept
     data_root: str | None = None
 
     @property
     def identity(self) -> tuple[str, int]:
         """What makes two runs the same training: the specification, whatever is kept afterwards."""
-        return self.recipe, self.specification["seed"]
+        return self.recipe, self.spec.seed
 
     @property
     def keeps_posterior(self) -> bool:
         """Whether the run also writes posterior.pt, because a figure looks at the trained posterior."""
-        return bool(self.specification["keep_posterior"])
+        return self.spec.keep_posterior
+
+    @cached_property
+    def specification(self) -> Specification:
+        """The specification as plain values, as Snakemake and records take them."""
+        return self.spec.plain()
 
     @property
     def code(self) -> Code:
@@ -72,14 +77,13 @@ class Run:
     @property
     def variant(self) -> str | None:
         """The name of the data that stand in for the published ones (None: it is those)."""
-        variant: str | None = self.specification["dataset"]["variant"]
-        return variant
+        return self.spec.dataset.variant
 
     @property
     def _entries(self) -> dict[str, str]:
         """The registered entries, besides the method, whose code a job on this run reaches."""
-        model, dataset = self.specification["model"]["name"], self.specification["dataset"]["name"]
-        return {"model": model, "source": str(registry.constant("dataset", dataset, "IMAGES") or "memory")}
+        source = registry.constant("dataset", self.spec.dataset.name, "IMAGES") or "memory"
+        return {"model": self.spec.model.name, "source": str(source)}
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class FigurePlan:
 
     name: str
     runs: tuple[Run, ...]
-    label_noise_samples: int | None
+    label_noise_mc_samples: int | None
     description: dict[str, Any] = field(hash=False)
 
     @property
@@ -130,7 +134,7 @@ class Plan:
         """The scale's own figures and its extras by name."""
         wanted = {name: list(self._runs_of(name)) for name in self._entries}
         measured = {
-            run.identity for name, runs in wanted.items() if self._entries[name].label_noise_samples for run in runs
+            run.identity for name, runs in wanted.items() if self._entries[name].label_noise_mc_samples for run in runs
         }
         named = _named(
             [_keeping(run) if run.identity in measured else run for runs in wanted.values() for run in runs],
@@ -141,7 +145,7 @@ class Plan:
             name: FigurePlan(
                 name=name,
                 runs=tuple(dict.fromkeys(by_identity[run.identity] for run in runs)),
-                label_noise_samples=self._entries[name].label_noise_samples,
+                label_noise_mc_samples=self._entries[name].label_noise_mc_samples,
                 description=self._description(name),
             )
             for name, runs in wanted.items()
@@ -248,7 +252,7 @@ class Plan:
             "title": figure.title,
             "options": options.model_dump(mode="json"),
             "grids": grids,
-            "label_noise_samples": figure.label_noise_samples,
+            "label_noise_mc_samples": figure.label_noise_mc_samples,
             "classes": self._classes(figure),
             "noises": {noise: self.noise(noise) for grid in figure.runs for noise in grid.noises},
         }
@@ -279,7 +283,7 @@ class Plan:
                 for point in itertools.product(*axes.values()):
                     values = dict(zip(axes, point, strict=True))
                     run = self._run(grid, noise, method, values, f"{self.file}, {key}.{figure}")
-                    yield from (replace(run, specification={**run.specification, "seed": seed}) for seed in seeds)
+                    yield from (replace(run, spec=run.spec.model_copy(update={"seed": seed})) for seed in seeds)
 
     def _run(self, grid: RunGrid, noise: str, method: str, values: dict[str, Value], where: str) -> Run:
         """Return a run that lacks but its seed and its full name."""
@@ -287,24 +291,25 @@ class Plan:
         base = _base_hyperparameters(setup, noise, method)
         checked = validate_options("method", method, {**base, **values}, where)
         folder = self._dataset_folder(setup.dataset)
-        specification = {
-            "dataset": {"key": setup.dataset, **self._dataset_source(setup.dataset)},
-            "validation": self.scale.datasets[setup.dataset].validation,
-            "noise": {"key": noise, **self.noise(noise)},
-            "noise_seed": self.scale.noise_seed,
-            "model": setup.model.model_dump(mode="json"),
-            "augment": list(setup.augment),
-            "speed": setup.speed.model_dump(mode="json"),
-            "train_evaluation": setup.train_evaluation,
-            "epochs": setup.epochs,
-            "batch_size": setup.batch_size,
-            "evaluate_every": setup.evaluate_every,
-            "method": method,
-            "hyperparameters": checked.model_dump(mode="json"),
-            "posterior_samples": self.scale.posterior_samples,
-            "seed": None,
-            "keep_posterior": False,
-        }
+        posterior = registry.constant("method", method, "POSTERIOR") is True
+        spec = RunSpec(
+            dataset=DatasetSpec(key=setup.dataset, **self._dataset_source(setup.dataset)),
+            validation=self.scale.datasets[setup.dataset].validation,
+            noise=NoiseSpec(key=noise, **self.noise(noise)),
+            noise_seed=self.scale.noise_seed,
+            model=ModelSpec(name=setup.model.name, options=setup.model.options),
+            augment=setup.augment,
+            performance=setup.performance,
+            train_eval_subset=setup.train_eval_subset,
+            epochs=setup.epochs,
+            batch_size=setup.batch_size,
+            evaluate_every=setup.evaluate_every,
+            method=method,
+            hyperparameters=checked.model_dump(mode="json"),
+            eval_mc_samples=self.scale.eval_mc_samples if posterior else None,
+            seed=0,  # each run gets its own
+            keep_posterior=False,
+        )
         differs = [f"{key}{_written(value)}" for key, value in values.items() if base.get(key) != value]
         return Run(
             name="-".join([method, *differs]),  # completed by _named
@@ -314,8 +319,8 @@ class Plan:
             dataset_folder=folder,
             labels=paths.LABELS.format(scale=self.name, dataset=folder, noise=noise, noise_seed=self.scale.noise_seed),
             resources=setup.resources,
-            specification=specification,
-            recipe=json.dumps(specification, sort_keys=True),
+            spec=spec,
+            recipe=spec.as_text(),
             data_root=self.scale.data_root,
         )
 
@@ -368,18 +373,18 @@ def dataset_code(folder: str) -> Code:
 
 
 def _base_hyperparameters(setup: Setup, noise: str, method: str) -> dict[str, Any]:
-    return {**setup.methods[method], **setup.by_noise.get(noise, {}).get(method, {})}
+    return {**setup.methods[method], **setup.noise_overrides.get(noise, {}).get(method, {})}
 
 
 def _keeping(run: Run) -> Run:
-    return replace(run, specification={**run.specification, "keep_posterior": True})
+    return replace(run, spec=run.spec.model_copy(update={"keep_posterior": True}))
 
 
 def _named(runs: list[Run], prefixes: dict[str, str]) -> list[Run]:
     """Return the runs under their full, unique names; a digest of the specification tells colliding ones apart."""
     by_name: dict[str, dict[tuple[str, int], Run]] = defaultdict(dict)
     for run in runs:
-        seed = f"seed{run.specification['seed']}" + ("-posterior" if run.keeps_posterior else "")
+        seed = f"seed{run.spec.seed}" + ("-posterior" if run.keeps_posterior else "")
         by_name[f"{prefixes[run.setup]}/{run.noise}/{run.name}/{seed}"].setdefault(run.identity, run)
     result = []
     for name, same in by_name.items():
@@ -391,7 +396,7 @@ def _named(runs: list[Run], prefixes: dict[str, str]) -> list[Run]:
 def _told_apart(name: str, run: Run) -> str:
     """Return a run's name with a digest of its specification."""
     folder, seed = name.rsplit("/", 1)
-    whole = json.dumps({**run.specification, "keep_posterior": None}, sort_keys=True)
+    whole = run.spec.model_copy(update={"keep_posterior": False}).as_text()
     return f"{folder}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}/{seed}"
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from adaptive_smoothing.core import registry
 from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.core.options import PositiveInt, Strict
+from adaptive_smoothing.core.specification import Augmentation, Performance
 from adaptive_smoothing.data.corruption import transition_matrix as noise_matrix
 from adaptive_smoothing.pipeline import inherit
 
@@ -69,16 +70,6 @@ class NoiseEntry(BaseModel):
         return self.model_dump(mode="json")
 
 
-class Speed(Strict):
-    """What makes a training faster; all of it changes rounding, so it is off unless a scale says otherwise."""
-
-    channels_last: bool = Field(default=False, description="memory format of images and convolutions")
-    bf16: bool = Field(default=False, description="forward pass in bfloat16 autocast")
-    tf32: bool = Field(default=False, description="products and convolutions of a GPU in TF32")
-    compile: bool = Field(default=False, description="torch.compile of the network")
-    cuda_graph: bool = Field(default=False, description="whole steps as one CUDA graph; without a GPU step by step")
-
-
 class Setup(Strict):
     """What the runs of one comparison share: dataset, model, budget and each method's hyper-parameters."""
 
@@ -87,14 +78,14 @@ class Setup(Strict):
     epochs: PositiveInt
     batch_size: PositiveInt
     evaluate_every: PositiveInt
-    augment: tuple[Literal["crop", "flip"], ...]
-    speed: Speed = Speed()
-    train_evaluation: PositiveInt | None = Field(
+    augment: tuple[Augmentation, ...]
+    performance: Performance = Performance()
+    train_eval_subset: PositiveInt | None = Field(
         default=None, description="training examples on which training accuracies are measured; null: all"
     )
     resources: Resources
     methods: dict[str, dict[str, Any]]
-    by_noise: dict[str, dict[str, dict[str, Any]]] = {}
+    noise_overrides: dict[str, dict[str, dict[str, Any]]] = {}
 
 
 class RunGrid(Strict):
@@ -111,7 +102,7 @@ class Figure(Strict):
 
     title: str
     runs: tuple[RunGrid, ...] = ()
-    label_noise_samples: PositiveInt | None = None
+    label_noise_mc_samples: PositiveInt | None = None
     options: dict[str, Any] = {}
 
 
@@ -122,7 +113,7 @@ class Scale(Strict):
     data_seed: Seed
     noise_seed: Seed
     seeds: tuple[Seed, ...] = Field(min_length=1, description="training seeds")
-    posterior_samples: PositiveInt = Field(description="Monte-Carlo samples of a posterior-averaged evaluation")
+    eval_mc_samples: PositiveInt = Field(description="Monte-Carlo samples of a posterior-averaged evaluation")
     data_root: str | None = Field(default=None, description="folder of downloaded files; never fetched into")
     data_variant: Name | None = Field(
         default=None, description="data_root holds other data in the same files' formats, known by this name"
@@ -285,12 +276,12 @@ def _check_setup(scale: Scale, setup: Setup, where: str) -> None:
     validate_options("model", setup.model.name, setup.model.options, where)
     for method in setup.methods:
         registry.check("method", method, where)
-    for noise, overrides in setup.by_noise.items():
+    for noise, overrides in setup.noise_overrides.items():
         if noise not in scale.noises:
-            raise unknown("noise", noise, scale.noises, f"{where}, by_noise")
+            raise unknown("noise", noise, scale.noises, f"{where}, noise_overrides")
         for method in overrides:
             if method not in setup.methods:
-                raise unknown("method", method, setup.methods, f"{where}, by_noise.{noise}")
+                raise unknown("method", method, setup.methods, f"{where}, noise_overrides.{noise}")
 
 
 def _check_figures_name(key: str, name: str, where: str) -> None:

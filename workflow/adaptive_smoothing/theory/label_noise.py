@@ -128,7 +128,7 @@ def measure(
     frame, _ = parquet.read_frame(labels)
     frame = frame[frame["split"] == "train"]
     rows = frame["index"].to_numpy()
-    layout = specification["speed"]["channels_last"]  # as in training; the rest of `speed` only trains
+    layout = specification["performance"]["channels_last"]  # as in training; the rest of `speed` only trains
     images = batches.open_source(prepared, "train", rows, chosen, layout, threads - 1, data_root)
     state = load_posterior(posterior)
     model = devices.move_to(build_model(specification, prepared), layout, chosen).eval()

@@ -1,4 +1,4 @@
-"""Whole training steps as a CUDA graph (`speed.cuda_graph` of a setup): captured once, then replayed without Python.
+"""Whole training steps as a CUDA graph (`performance.cuda_graph` of a setup): captured once, then replayed without Python.
 
 A step can be captured if it only launches work on the device: nothing in it may wait for a value, and all that it reads
 or changes must stay where it is. The methods here are written so; a model may not be.

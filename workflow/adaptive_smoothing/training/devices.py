@@ -1,4 +1,4 @@
-"""The device that trains, and what makes it faster at the price of other rounding (`speed` of a scale's setups)."""
+"""The device that trains, and what makes it faster at the price of other rounding (`performance` of a scale's setups)."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from adaptive_smoothing.core.errors import UserError, unknown
+from adaptive_smoothing.core.specification import Performance
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -45,16 +46,16 @@ def be_deterministic(device: torch.device, threads: int, tf32: bool = False) -> 
     torch.backends.cudnn.allow_tf32 = tf32  # torch's default is on
 
 
-def configure(model: nn.Module, speed: dict[str, Any], device: torch.device) -> nn.Module:
+def configure(model: nn.Module, performance: Performance, device: torch.device) -> nn.Module:
     """Return the model on its device, in the memory format asked for, its forward pass in bfloat16 and compiled if so.
 
     The model's parameters and their names stay as they are: only `forward` is wrapped. Its output is float32, so that
     losses are.
     """
-    model = move_to(model, speed["channels_last"], device)
-    if speed["bf16"]:
+    model = move_to(model, performance.channels_last, device)
+    if performance.bf16:
         model.forward = _in_bfloat16(model.forward, device)
-    if speed["compile"]:
+    if performance.compile:
         model.compile()
     return model
 

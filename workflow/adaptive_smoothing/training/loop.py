@@ -48,19 +48,19 @@ class Trainer:
         self.started, self.seconds_before = time.perf_counter(), 0.0
         self.specification = specification
         self.device = devices.choose_device(device)
-        devices.be_deterministic(self.device, threads, specification["speed"]["tf32"])
+        devices.be_deterministic(self.device, threads, specification["performance"]["tf32"])
         prepared = storage.open_prepared(dataset)
         # The training process itself is one of the threads.
         self._load(prepared, labels, workers=threads - 1, data_root=data_root)
         torch.manual_seed(specification["seed"])
         network = build_model(specification, prepared)
         load_pretrained(network, specification, Path(data_root), fetch)
-        self.model = devices.configure(network, specification["speed"], self.device)
+        self.model = devices.configure(network, specification["performance"], self.device)
         module = registry.load("method", specification["method"])
         self.hyperparameters = module.Hyperparameters(**specification["hyperparameters"])
         context = Context(train_size=len(self.train), classes=len(prepared.arrays.classes))
         self.method: Method = method_class(module)(self.model, self.hyperparameters, context)
-        captured = specification["batch_size"] if specification["speed"]["cuda_graph"] else None
+        captured = specification["batch_size"] if specification["performance"]["cuda_graph"] else None
         self.step = cuda_graph.CapturedStep(self.method.step, captured, self.device)
         self.steps_per_epoch = -(-len(self.train) // specification["batch_size"])
         self.epoch, self.steps_done, self.restarts = 0, 0, 0
@@ -72,7 +72,7 @@ class Trainer:
         frame, made = parquet.read_frame(labels)
         if made["dataset_sha256"] != prepared.sha256:
             raise UserError(f"{labels}: was made from other data than the prepared ones; delete it and run again")
-        arrays, layout = prepared.arrays, self.specification["speed"]["channels_last"]
+        arrays, layout = prepared.arrays, self.specification["performance"]["channels_last"]
         if len(frame) != len(arrays.train_labels):
             raise UserError(f"{labels}: has {len(frame)} labels for {len(arrays.train_labels)} training images")
 
@@ -96,7 +96,7 @@ class Trainer:
 
     def _shown(self, size: int) -> NDArray[np.int64]:
         """Return which of `size` training examples training accuracies are measured on: all, or the same few always."""
-        wanted = self.specification["train_evaluation"]
+        wanted = self.specification["train_eval_subset"]
         if wanted is None or wanted >= size:
             return np.arange(size)
         order = np.random.default_rng([self.specification["dataset"]["data_seed"], size]).permutation(size)
@@ -225,7 +225,7 @@ class Trainer:
 
     def _evaluate_posterior_average(self) -> Row:
         """Return test measures of the mean of the softmax outputs of draws from the posterior."""
-        samples = self.specification["posterior_samples"]
+        samples = self.specification["eval_mc_samples"]
         mixed = evaluation.posterior_averaged(self.model, self.method.sampled_weights, self.test.in_order, samples)
         averaged = evaluation.measures(mixed, self.test_labels)
         return {

@@ -125,7 +125,7 @@ class Finder:
     def _wanted(self, run: Run, source: Path) -> Iterator[tuple[str, Code]]:
         """Yield name and current code of each Parquet file of a run that exists."""
         yield METRICS, run.code
-        samples = {figure.label_noise_samples for figure in self.plan.all_figures.values() if run in figure.runs}
+        samples = {figure.label_noise_mc_samples for figure in self.plan.all_figures.values() if run in figure.runs}
         for count in sorted(number for number in samples if number):
             path = source / Path(paths.LABEL_NOISE.format(scale=self.scale, run=run.name, samples=count)).name
             # older than the posterior: measured on another one, so left to be measured anew

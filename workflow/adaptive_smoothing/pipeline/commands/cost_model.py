@@ -135,7 +135,7 @@ def training_seconds(run: Run, size: DatasetSize, timing: "Timing") -> float:
     batch_size: int = specification["batch_size"]
     steps = epochs * math.ceil(size.train / batch_size)
     one = dataset_sizes.evaluated_images(specification, size) * timing.evaluation + size.train * timing.readying
-    samples: int = specification["posterior_samples"] if timing.averaged else 0
+    samples: int = specification["eval_mc_samples"] if timing.averaged else 0
     average = samples * size.test * timing.evaluation
     return steps * timing.step + math.ceil(epochs / every) * one + average
 
@@ -167,7 +167,7 @@ def _calibrated_as(run: Run) -> str:
     """Return what decides a step's time, as text: the kind of run, but not its dataset's name or its budget."""
     size = dataset_sizes.dataset_size(run)
     specification = {**run.specification, "dataset": {"shape": size and size.shape}, "validation": 0}
-    return history.kind_of({**specification, "train_evaluation": None}) + str(run.resources.threads)
+    return history.kind_of({**specification, "train_eval_subset": None}) + str(run.resources.threads)
 
 
 def _device_here() -> str:

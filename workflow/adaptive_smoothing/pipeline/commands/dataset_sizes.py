@@ -60,7 +60,7 @@ def dataset_size(run: Run) -> DatasetSize | None:
 
 def evaluated_images(specification: Specification, size: DatasetSize) -> int:
     """Return how many images one evaluation looks at."""
-    shown = specification["train_evaluation"]
+    shown = specification["train_eval_subset"]
     return (size.train if shown is None else min(shown, size.train)) + size.held_out + size.test
 
 

@@ -257,7 +257,7 @@ class Changes:
                 trained.add(run.name)
         for figure in plan.figures.values():
             runs = [run for run in figure.runs if run.name in trained or module in run.measuring_code]
-            if figure.label_noise_samples:
+            if figure.label_noise_mc_samples:
                 measured.update(run.name for run in runs)
             runs = [run for run in runs if run.name in trained | measured]
             if runs or module in figure.code or module in figure.drawing_code:
@@ -315,11 +315,13 @@ def compared(before: Plan, after: Plan) -> Reruns:
         if name not in before.runs or run.specification != before.runs[name].specification
     )
     known = {name: _content(before, name) for name in before.figures}
-    measured_before = {(run, figure.label_noise_samples) for figure in before.figures.values() for run in figure.runs}
+    measured_before = {
+        (run, figure.label_noise_mc_samples) for figure in before.figures.values() for run in figure.runs
+    }
     measured, figures = set[str](), set[str]()
     for name, figure in after.figures.items():
-        if figure.label_noise_samples:
-            pairs = {(run, figure.label_noise_samples) for run in figure.runs}
+        if figure.label_noise_mc_samples:
+            pairs = {(run, figure.label_noise_mc_samples) for run in figure.runs}
             measured |= {run.name for run, samples in pairs - measured_before} | {
                 run.name for run in figure.runs if run.name in trained
             }
@@ -330,7 +332,7 @@ def compared(before: Plan, after: Plan) -> Reruns:
 
 def _content(plan: Plan, figure: str) -> object:
     planned = plan.figures[figure]
-    return planned.description, [run.name for run in planned.runs], planned.label_noise_samples
+    return planned.description, [run.name for run in planned.runs], planned.label_noise_mc_samples
 
 
 def load_remarks(path: Path, values: list[Value]) -> Remarks:

@@ -77,7 +77,7 @@ class Estimate:
         wanted = {
             paths.LABEL_NOISE.format(scale=scale, run=run.name, samples=samples): Measurement(run, samples)
             for figure in self.figures
-            if (samples := figure.label_noise_samples)
+            if (samples := figure.label_noise_mc_samples)
             for run in figure.runs
         }
         self.measurements = [one for file, one in wanted.items() if file in jobs]
@@ -196,7 +196,7 @@ class Estimate:
 
 
 def _measures(figure: FigurePlan, one: Measurement) -> bool:
-    return figure.label_noise_samples == one.samples and one.run in figure.runs
+    return figure.label_noise_mc_samples == one.samples and one.run in figure.runs
 
 
 def _table(first: str, *numbers: str) -> Table:

@@ -97,7 +97,7 @@ def _measurements(figure: FigurePlan, reasons: Reasons) -> list[str]:
     """Return why label noise is measured again on runs that are not trained again."""
     counts: Counter[str] = Counter()
     for run in figure.runs:
-        file = paths.LABEL_NOISE.format(scale=reasons.plan.name, run=run.name, samples=figure.label_noise_samples)
+        file = paths.LABEL_NOISE.format(scale=reasons.plan.name, run=run.name, samples=figure.label_noise_mc_samples)
         if (job := reasons.jobs.get(file)) and not reasons.job_of_run(run):
             counts[f"label noise: {reasons.of_job(job)}"] += 1
     return _counted(counts)

@@ -16,7 +16,7 @@ from adaptive_smoothing.pipeline.plan import Specification
 
 CPU = "cpu"  # as speed.name_of records it
 COLUMNS = ["epoch", "diverged", "seconds", "device", "threads"]
-BUDGET = ("epochs", "evaluate_every", "posterior_samples")
+BUDGET = ("epochs", "evaluate_every", "eval_mc_samples")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def kind_of(specification: Specification) -> str:
         for key, value in specification["hyperparameters"].items()
         if isinstance(value, bool | int | str) and not isinstance(value, float)
     }
-    keys = ("validation", "model", "augment", "speed", "train_evaluation", "batch_size", "method")
+    keys = ("validation", "model", "augment", "performance", "train_eval_subset", "batch_size", "method")
     same = {key: specification.get(key) for key in keys}
     return json.dumps({**same, "dataset": dataset, "hyperparameters": counted}, sort_keys=True)
 

@@ -50,13 +50,13 @@ def profile_run(
     that is not there.
     """
     chosen = devices.choose_device(device)
-    devices.be_deterministic(chosen, threads, specification["speed"]["tf32"])
+    devices.be_deterministic(chosen, threads, specification["performance"]["tf32"])
     count = specification["batch_size"] * (WARM_UP[chosen.type] + STEPS[chosen.type])
     prepared = _random_images(count, size)
     torch.manual_seed(specification["seed"])
-    model = devices.configure(build.build_model(specification, prepared), specification["speed"], chosen)
+    model = devices.configure(build.build_model(specification, prepared), specification["performance"], chosen)
     method = _method(model, specification, size)
-    images = batches.open_source(prepared, "train", None, chosen, specification["speed"]["channels_last"], 0, "")
+    images = batches.open_source(prepared, "train", None, chosen, specification["performance"]["channels_last"], 0, "")
     labels = torch.from_numpy(prepared.arrays.train_labels).to(chosen)
     two = next(images.in_order(PROBE_IMAGES))
     image = _timed(chosen, lambda: evaluation.log_probabilities(model, lambda: iter([two]))) / PROBE_IMAGES

@@ -102,7 +102,7 @@ def _check(file: str, expected: str, source: str) -> None:
 
 def _check_label_noise(table: str, scale: str, description: dict[str, Any]) -> None:
     """Raise UserError if a run's measured label noise is here and not that which the table was made from."""
-    samples = description["label_noise_samples"]
+    samples = description["label_noise_mc_samples"]
     for name, source in description["runs"].items():
         file = paths.LABEL_NOISE.format(scale=scale, run=name, samples=samples)
         if "label_noise_sha256" in source and Path(file).exists():

@@ -33,7 +33,7 @@ def make(inputs: Inputs) -> Table:
     figure = inputs.description["figure"]
     if not inputs.label_noise:
         raise UserError(
-            f"figure {figure}: shows the examples of runs whose label noise is measured (label_noise_samples), "
+            f"figure {figure}: shows the examples of runs whose label noise is measured (label_noise_mc_samples), "
             f"not of {', '.join(inputs.runs) or 'none'}"
         )
     noises = [parquet.read_frame(path) for path in inputs.label_noise]
