@@ -91,7 +91,7 @@ def changed(path, value):
             r"figures\.fig5 \(ls\).*unknown key 'alfa' \(did you mean 'alpha'",
         ),
         ("figures/fig5/runs/0/methods/sam/rho", [-0.1], r"figures\.fig5 \(sam\): key 'rho' is -0\.1"),
-        ("figures/fig77", {"title": "x"}, r"unknown figure 'fig77'.*legal: fig10, fig2"),
+        ("figures/fig77", {"title": "x"}, r"unknown figure kind 'fig77'.*legal: .*fig10, fig2"),
         ("figures/fig2/options/colour", 1, r"figures\.fig2 \(fig2\).*unknown key 'colour'; legal: largest_mean"),
     ],
 )
@@ -143,7 +143,9 @@ def leaf_lines(text):
 def test_every_value_of_the_papers_scale_bears_its_source():
     text = (ROOT / "config/paper.yaml").read_text()
     mark = re.compile(r"#.*\b(P|B|I|D|R|ASSUMED \(A\))([^A-Za-z]|$)")
-    bookkeeping = re.compile(r"^\s*(- setup: \w+|\w+: \{\})$")  # names a setup, or gives no value
+    bookkeeping = re.compile(
+        r"^\s*(- setup: \w+|kind: \w+|\w+: \{\})$"
+    )  # names a setup or a kind, or has no value
     lines = list(leaf_lines(text))
     assert len(lines) > 100
     assert [

@@ -1,4 +1,4 @@
-"""From a figure's table to its PDF and PNG: opens the table, lets figures/<name>.py draw, saves and records."""
+"""From a figure's table to its PDF and PNG: opens the table, lets figures/<kind>.py draw, saves and records."""
 
 from adaptive_smoothing.core import parquet, registry
 from adaptive_smoothing.figures import draw_record
@@ -12,7 +12,7 @@ def draw(table: str, outputs: list[str], record: str) -> None:
     """
     frame, description = parquet.read_frame(table)
     digest = draw_record.sha256(table)
-    module = registry.load("figure", description["figure"])
+    module = registry.load("figure", description.get("kind", description["figure"]))
     with style_context():
         figure = module.draw(module.data(frame, description), description)
         save(figure, outputs, description, draw_record.keywords(digest))

@@ -112,7 +112,7 @@ class FigurePlan:
     @property
     def drawing_code(self) -> Code:
         """The code that draws the figure."""
-        return stages.code("draw", figure=self.name)
+        return stages.code("draw", figure=self.description["kind"])
 
 
 class Plan:
@@ -238,7 +238,8 @@ class Plan:
     def _description(self, name: str) -> dict[str, Any]:
         """What a figure's table says of itself, so that drawing needs the table alone."""
         figure = self._entries[name]
-        options = validate_options("figure", name, figure.options, str(self.file))
+        kind = figure.kind_of(name)
+        options = validate_options("figure", kind, figure.options, str(self.file))
         grids: dict[str, list[str]] = {}
         for grid in figure.runs:
             for method, values in grid.methods.items():
@@ -246,7 +247,8 @@ class Plan:
                 axes += [axis for axis in values if axis not in axes]
         return {
             "figure": name,
-            "table": registry.constant("figure", name, "TABLE"),
+            "kind": kind,
+            "table": registry.constant("figure", kind, "TABLE"),
             "scale": self.name,
             "label": self.scale.label,
             "title": figure.title,

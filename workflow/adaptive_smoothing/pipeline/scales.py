@@ -21,6 +21,7 @@ from adaptive_smoothing.pipeline import inherit
 
 EXTRA = "extra_"  # what names of extras, and of no other figures, begin with
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$", description="letters, digits, '_' and '.' only")]
+FigureName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", description="letters, digits and '_' only")]
 Value = bool | int | float | str
 Grid = dict[str, tuple[Value, ...]]
 Seed = Annotated[int, Field(ge=0)]
@@ -98,12 +99,17 @@ class RunGrid(Strict):
 
 
 class Figure(Strict):
-    """One figure: its title, its runs, whether each run's label noise is measured, and the figure's own options."""
+    """One figure: its title, its runs, whether each run's label noise is measured, and the options of its kind."""
 
     title: str
+    kind: Name | None = Field(default=None, description="the registered figure that draws it; null: that of its name")
     runs: tuple[RunGrid, ...] = ()
     label_noise_mc_samples: PositiveInt | None = None
     options: dict[str, Any] = {}
+
+    def kind_of(self, name: str) -> str:
+        """Return the registered kind of this figure, whose name is `name`."""
+        return self.kind or name
 
 
 class Scale(Strict):
@@ -121,8 +127,8 @@ class Scale(Strict):
     datasets: dict[Name, Dataset]
     noises: dict[Name, NoiseEntry]
     setups: dict[Name, Setup]
-    figures: dict[Name, Figure]
-    extras: dict[Name, Figure] = Field(
+    figures: dict[FigureName, Figure]
+    extras: dict[FigureName, Figure] = Field(
         default={}, description="figures that the paper does not have, from runs that it does; no part of the scale"
     )
 
@@ -285,19 +291,19 @@ def _check_setup(scale: Scale, setup: Setup, where: str) -> None:
 
 
 def _check_figures_name(key: str, name: str, where: str) -> None:
-    """Check a figure against the registered ones that may stand under its key, `figures` or `extras`."""
-    legal = [known for known in registry.names("figure") if known.startswith(EXTRA) == (key == "extras")]
-    if name not in legal and name in registry.names("figure"):
+    """Check that a figure has a name that may stand under its key, `figures` or `extras`."""
+    if name.startswith(EXTRA) != (key == "extras"):
         other = "figures" if key == "extras" else "extras"
         raise UserError(
             f"{where}, {key}: '{name}' belongs under '{other}': extras, and they alone, begin with '{EXTRA}'"
         )
-    if name not in legal:
-        raise unknown("figure" if key == "figures" else "extra", name, legal, f"{where}, {key}.{name}")
 
 
 def _check_figure(scale: Scale, name: str, figure: Figure, where: str) -> None:
-    validate_options("figure", name, figure.options, where)
+    kind = figure.kind_of(name)
+    if kind not in registry.names("figure"):
+        raise unknown("figure kind", kind, registry.names("figure"), f"{where}.kind" if figure.kind else where)
+    validate_options("figure", kind, figure.options, where)
     for grid in figure.runs:
         if grid.setup not in scale.setups:
             raise unknown("setup", grid.setup, scale.setups, where)

@@ -18,14 +18,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, ValidationError
 
-from adaptive_smoothing.core import environment, parquet, paths, registry
+from adaptive_smoothing.core import environment, parquet, paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import atomic_write
 from adaptive_smoothing.core.options import Strict
@@ -194,7 +194,7 @@ def _read(file: str) -> Results:
     _check_members(manifest, members, file)
     tables, metrics = {}, {}
     for name, data in members.items():
-        if figure := _figure_of(name, manifest.scale):
+        if figure := paths.figure_of_table(name, manifest.scale):
             tables[figure] = data
         elif run := _run_of(name, manifest.scale):
             metrics[run] = data
@@ -265,13 +265,6 @@ def _check_members(manifest: Manifest, members: Files, file: str) -> None:
         listed = manifest.members[name]
         if (len(data), _sha256(data)) != (listed.bytes, listed.sha256):
             raise UserError(f"{file}: {name!r} is not what the manifest lists: size or sha256 differ")
-
-
-def _figure_of(name: str, scale: str) -> str | None:
-    """Return the figure whose table a member's name says it is; it must be registered."""
-    figure = PurePosixPath(name).stem
-    known = figure in registry.names("figure") and name == paths.TABLE.format(scale=scale, figure=figure)
-    return figure if known else None
 
 
 def _run_of(name: str, scale: str) -> str | None:
