@@ -1,5 +1,6 @@
 """Files are written whole or not at all, whatever refuses them."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import pytest
 
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.core.files import atomic_write
+from adaptive_smoothing.core.files import atomic_write, sha256_of
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -41,3 +42,11 @@ def test_a_limit_on_file_size_stops_a_real_write_without_leftovers(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("cannot write") and done.stderr.count("\n") == 1, done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_the_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
+    content = bytes(range(256)) * 5000
+    (tmp_path / "a.bin").write_bytes(content)
+    assert sha256_of(tmp_path / "a.bin") == hashlib.sha256(content).hexdigest()
+    with pytest.raises(UserError, match=r"absent\.bin: cannot be read \(No such file or directory\)"):
+        sha256_of(tmp_path / "absent.bin")
