@@ -19,13 +19,16 @@ class Source:
 
     `root`: folder of downloaded archives; `mirrors`: folders or URLs to fetch from before the publisher's own;
     `fetch`: false where the user named the folder, which is then read only; `published`: false where the folder holds
-    other data in the same files' format, for which the published checksums do not hold.
+    other data in the same files' format, for which the published checksums do not hold; `timeout`: seconds without an
+    answer or a byte, after which a download fails; `retries`: further attempts at a download that failed.
     """
 
     root: Path
     mirrors: tuple[str, ...] = ()
     fetch: bool = True
     published: bool = True
+    timeout: float = 20.0
+    retries: int = 2
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.options import SubsetOptions
-from adaptive_smoothing.data.archives import File, Part, unpacked
+from adaptive_smoothing.data.archives import unpacked
+from adaptive_smoothing.data.download import File, Part
 from adaptive_smoothing.data.types import Arrays, Images, Labels, Source
 
 CHUNK = 1000  # images that are downscaled at once, in floating point
@@ -17,14 +18,14 @@ CHUNK = 1000  # images that are downscaled at once, in floating point
 # packed anew as Debian did, can be verified too. Source: the eight sums as several projects publish them; those of
 # Fashion-MNIST are also the sums of Debian's package dataset-fashion-mnist 0.0~git20200523, unpacked.
 UNPACKED_MD5 = {
-    "f68b3c2dcbeaaa9fbdd348bbdeb94873": "6bbc9ace898e44ae57da46a324031adb",  # MNIST: training images
-    "d53e105ee54ea40749a09fcbcd1e9432": "a25bea736e30d166cdddb491f175f624",
-    "9fb629c4189551a2d022fa330f9573f3": "2646ac647ad5339dbf082846283269ea",  # test images
-    "ec29112dd5afa0611ce80d1b7f02629c": "27ae3e4e09519cfbb04c329615203637",
-    "8d4fb7e6c68d591d4c3dfef9ec88bf0d": "f4a8712d7a061bf5bd6d2ca38dc4d50a",  # Fashion-MNIST: training images
-    "25c81989df183df01b3e8a0aad5dffbe": "9018921c3c673c538a1fc5bad174d6f9",
-    "bef4ecab320f06d8554ea6380940ec79": "8181f5470baa50b63fa0f6fddb340f0a",  # test images
-    "bb300cfdad3c16e7a12a480ee83cd310": "15d484375f8d13e6eb1aabb0c3f46965",
+    "f68b3c2dcbeaaa9fbdd348bbdeb94873": "md5:6bbc9ace898e44ae57da46a324031adb",  # MNIST: training images
+    "d53e105ee54ea40749a09fcbcd1e9432": "md5:a25bea736e30d166cdddb491f175f624",
+    "9fb629c4189551a2d022fa330f9573f3": "md5:2646ac647ad5339dbf082846283269ea",  # test images
+    "ec29112dd5afa0611ce80d1b7f02629c": "md5:27ae3e4e09519cfbb04c329615203637",
+    "8d4fb7e6c68d591d4c3dfef9ec88bf0d": "md5:f4a8712d7a061bf5bd6d2ca38dc4d50a",  # Fashion-MNIST: training images
+    "25c81989df183df01b3e8a0aad5dffbe": "md5:9018921c3c673c538a1fc5bad174d6f9",
+    "bef4ecab320f06d8554ea6380940ec79": "md5:8181f5470baa50b63fa0f6fddb340f0a",  # test images
+    "bb300cfdad3c16e7a12a480ee83cd310": "md5:15d484375f8d13e6eb1aabb0c3f46965",
 }
 
 
@@ -36,11 +37,11 @@ def make_from(name: str, source: Source) -> Arrays:
     files = _idx_files(dataset_class) if hasattr(dataset_class, "resources") else [_cifar_archive(dataset_class)]
     if not source.published:
         dataset_class = _without_checksums(dataset_class)
-    with unpacked(name, files, source) as folder:
+    with unpacked(f"dataset {name}", files, source) as folder:
         try:
             parts = [dataset_class(folder, train=train) for train in (True, False)]
         except Exception as error:  # unpickling and parsing other bytes than expected may raise anything
-            names = ", ".join(str(source.root / file.name) for file in files)
+            names = ", ".join(str(source.root / file.folder / file.name) for file in files)
             raise UserError(
                 f"dataset {name}: torchvision cannot read {names} ({type(error).__name__}: {error}); their format must "
                 f"be that of the published files"
@@ -59,13 +60,13 @@ def make_from(name: str, source: Source) -> Arrays:
 
 def _idx_files(dataset_class: Any) -> list[File]:
     """Return the gzipped IDX files of torchvision's MNIST or a class derived from it."""
-    folder = f"{dataset_class.__name__}/raw"
     return [
         File(
-            f"{folder}/{name}",
-            md5,
-            tuple(f"{mirror}{name}" for mirror in dataset_class.mirrors),
-            (Part(f"{folder}/{PurePosixPath(name).stem}", UNPACKED_MD5.get(md5)),),
+            name,
+            f"md5:{md5}",
+            folder=f"{dataset_class.__name__}/raw",
+            urls=tuple(f"{mirror}{name}" for mirror in dataset_class.mirrors),
+            parts=(Part(PurePosixPath(name).stem, UNPACKED_MD5.get(md5)),),
         )
         for name, md5 in dataset_class.resources
     ]
@@ -75,10 +76,12 @@ def _cifar_archive(dataset_class: Any) -> File:
     """Return the archive of torchvision's CIFAR10 or CIFAR100 with the batches that the class reads."""
     meta = (dataset_class.meta["filename"], dataset_class.meta["md5"])
     parts = [
-        Part(f"{dataset_class.base_folder}/{name}", md5)
+        Part(f"{dataset_class.base_folder}/{name}", f"md5:{md5}")
         for name, md5 in (*dataset_class.train_list, *dataset_class.test_list, meta)
     ]
-    return File(dataset_class.filename, dataset_class.tgz_md5, (dataset_class.url,), tuple(parts))
+    return File(
+        dataset_class.filename, f"md5:{dataset_class.tgz_md5}", folder="", urls=(dataset_class.url,), parts=tuple(parts)
+    )
 
 
 def _without_checksums(dataset_class: Any) -> Any:
