@@ -36,11 +36,11 @@ def build(options: Options, channels: int, size: tuple[int, int], classes: int) 
 
 
 def load_pretrained(network: nn.Module, options: Options, root: Path, published: bool, fetch: bool) -> str | None:
-    """Load the weights that `options` name into all of `network` but its classifier; None if they say random.
+    """Load the weights that `options` name into all of `network` but its classifier.
 
-    `root` is the data root; `published` says whether the file there is torchvision's own, so that its hash must fit;
-    `fetch` whether an absent file may be downloaded. Returns the file and its SHA-256. Raises UserError for a file
-    that is absent, damaged or of another network.
+    `root` is the data root; `published`: the file there is torchvision's own, so its hash is checked; `fetch`: a
+    missing file may be downloaded. Returns the file and its SHA-256, or None for random weights. Raises UserError if
+    the file is missing, damaged or of another network.
     """
     if options.weights == "random":
         return None
@@ -55,9 +55,10 @@ def load_pretrained(network: nn.Module, options: Options, root: Path, published:
 
 
 def _published_file(url: str, source: Source) -> Path:
-    """Return the file of torchvision's weights below the data root, taken from torch's own cache or downloaded there.
+    """Return the file of torchvision's weights below the data root, after fetching it where that is allowed.
 
-    The start of its SHA-256 stands in its name. Raises UserError if it is not there and cannot be fetched.
+    Torch's own cache comes before torchvision's address. The file's name ends with the first digits of its SHA-256.
+    Raises UserError as `obtain` does.
     """
     path = source.root / "weights" / Path(url).name
     digits = path.stem.rpartition("-")[2]
@@ -89,21 +90,20 @@ def _fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         "missing": [name for name in own if name not in state and not name.endswith(COUNTER)],
         "unexpected": [name for name in state if name not in own],
         "of another shape": [
-            f"{name} ({_written(state[name])}, not {_written(own[name])})"
+            f"{name} ({_shape(state[name])}, not {_shape(own[name])})"
             for name in own
             if name in state and state[name].shape != own[name].shape
         ],
     }
-    told = [f"{what}: {_some(names)}" for what, names in problems.items() if names]
-    if told:
-        raise UserError(f"{path}: is not a ResNet-50's state dict; {'; '.join(told)}")
+    if differences := [f"{problem}: {_first_names(names)}" for problem, names in problems.items() if names]:
+        raise UserError(f"{path}: is not a ResNet-50's state dict; {'; '.join(differences)}")
     network.load_state_dict(state, strict=False)
 
 
-def _written(tensor: Tensor) -> str:
+def _shape(tensor: Tensor) -> str:
     return " × ".join(str(length) for length in tensor.shape) or "scalar"
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

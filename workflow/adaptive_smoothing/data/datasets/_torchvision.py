@@ -1,6 +1,5 @@
 """Datasets that torchvision reads, from verified files, whole or cut down to a stratified subset and smaller images."""
 
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,12 +10,12 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.options import SubsetOptions
 from adaptive_smoothing.data.archives import unpacked
 from adaptive_smoothing.data.download import File, Part
-from adaptive_smoothing.data.types import Arrays, Images, Labels, Source
+from adaptive_smoothing.data.types import Arrays, Images, Labels, Source, clean_arrays
 
 CHUNK = 1000  # images that are downscaled at once, in floating point
-# md5 of a published .gz (as torchvision has it) → md5 of what it holds, so that files which somebody unpacked, or
-# packed anew as Debian did, can be verified too. Source: the eight sums as several projects publish them; those of
-# Fashion-MNIST are also the sums of Debian's package dataset-fashion-mnist 0.0~git20200523, unpacked.
+# md5 of a published .gz (from torchvision) → hash of its content. It verifies files that somebody unpacked, or packed
+# again as Debian did. Source: several projects publish the eight sums; those of Fashion-MNIST are also the sums of the
+# unpacked files of Debian's package dataset-fashion-mnist 0.0~git20200523.
 UNPACKED_MD5 = {
     "f68b3c2dcbeaaa9fbdd348bbdeb94873": "md5:6bbc9ace898e44ae57da46a324031adb",  # MNIST: training images
     "d53e105ee54ea40749a09fcbcd1e9432": "md5:a25bea736e30d166cdddb491f175f624",
@@ -30,7 +29,7 @@ UNPACKED_MD5 = {
 
 
 def make_from(name: str, source: Source) -> Arrays:
-    """Return the arrays of torchvision's dataset class `name`; raise UserError if it cannot be had."""
+    """Return the arrays of torchvision's dataset class `name`; raise UserError if its files are missing or damaged."""
     import torchvision.datasets
 
     dataset_class = getattr(torchvision.datasets, name)
@@ -40,22 +39,14 @@ def make_from(name: str, source: Source) -> Arrays:
     with unpacked(f"dataset {name}", files, source) as folder:
         try:
             parts = [dataset_class(folder, train=train) for train in (True, False)]
-        except Exception as error:  # unpickling and parsing other bytes than expected may raise anything
+        except Exception as error:  # unpickling and parsing unexpected bytes may raise anything
             names = ", ".join(str(source.root / file.folder / file.name) for file in files)
             raise UserError(
-                f"dataset {name}: torchvision cannot read {names} ({type(error).__name__}: {error}); their format must "
-                f"be that of the published files"
+                f"dataset {name}: torchvision cannot read {names} ({type(error).__name__}: {error}); they need the "
+                "format of the published files"
             ) from error
-    (train_images, train_labels), (test_images, test_labels) = (_arrays(part) for part in parts)
-    return Arrays(
-        train_images=train_images,
-        train_labels=train_labels,
-        train_clean_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        classes=tuple(str(label) for label in parts[0].classes),
-        source=f"torchvision.datasets.{name}",
-    )
+    train, test = (_arrays(part) for part in parts)
+    return clean_arrays(train, test, map(str, parts[0].classes), f"torchvision.datasets.{name}")
 
 
 def _idx_files(dataset_class: Any) -> list[File]:
@@ -93,22 +84,19 @@ def _without_checksums(dataset_class: Any) -> Any:
 
 
 def reduced(name: str, arrays: Arrays, options: SubsetOptions, data_seed: int) -> Arrays:
-    """Return dataset `name` as small as the options say; nothing is touched where they say None.
+    """Return dataset `name` as small as the options say; what they leave out (None) stays as it is.
 
-    Which images are kept depends on the data seed alone. Raise UserError if more or larger images are asked for than
-    there are.
+    The data seed alone determines which images are kept. Raises UserError if the options ask for more or larger images
+    than the dataset has.
     """
-    # not [data_seed, 0]: NumPy draws from it what it draws from data_seed alone, which pairs and annotators do
+    # Not [data_seed, 0], from which NumPy draws the same as from data_seed alone, the seed of pairs and annotators.
     train = _subset(f"dataset {name}: train_size", arrays.train_labels, options.train_size, [data_seed, 1])
     test = _subset(f"dataset {name}: test_size", arrays.test_labels, options.test_size, [data_seed, 2])
-    labels = arrays.train_labels[train]
-    return replace(
-        arrays,
-        train_images=_downscaled(name, arrays.train_images[train], options.pixels),
-        train_labels=labels,
-        train_clean_labels=labels,
-        test_images=_downscaled(name, arrays.test_images[test], options.pixels),
-        test_labels=arrays.test_labels[test],
+    return clean_arrays(
+        (_downscaled(name, arrays.train_images[train], options.pixels), arrays.train_labels[train]),
+        (_downscaled(name, arrays.test_images[test], options.pixels), arrays.test_labels[test]),
+        arrays.classes,
+        arrays.source,
     )
 
 
