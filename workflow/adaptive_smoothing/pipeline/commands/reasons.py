@@ -14,17 +14,9 @@ from adaptive_smoothing.pipeline import code_digest
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.plan import FigurePlan, Plan, Run, Specification
 from adaptive_smoothing.pipeline.snakemake_cli import Job
+from adaptive_smoothing.results.names import PARAMETERS, method_name, parameter_value
 
 KEY = b"adaptive_smoothing"  # records.KEY; the module itself would import pandas, which takes longer than all of this
-NAMES = {
-    "lr": "learning rate",
-    "weight_decay": "weight decay",
-    "hess_init": "h₀",
-    "alpha": "α",
-    "rho": "ρ",
-    "kappa": "κ",
-    "beta": "β",
-}
 # Snakemake's words, and ours; the first that fits says most.
 IN_OTHER_WORDS = {
     "Missing output files": "does not exist",
@@ -125,8 +117,8 @@ class Reasons:
         if len(reaching) in (0, len(self.code_of_kind)):
             return "code of all runs"
         if len(methods) == 1:
-            return f"{methods[0].upper()}'s code"
-        return f"{models.pop()}'s code" if len(models) == 1 else f"code of {', '.join(methods).upper()}"
+            return f"{method_name(methods[0])}'s code"
+        return f"{models.pop()}'s code" if len(models) == 1 else f"code of {', '.join(map(method_name, methods))}"
 
     def _changed_inputs(self, run: Run, job: Job, told: set[str]) -> Iterator[str]:
         """Yield the dataset or, if that is as it was, the labels, unless a changed setting has `told` it already."""
@@ -155,12 +147,12 @@ def novelty(specification: Specification, known: Sequence[Specification]) -> str
     beside = [other for other in known if other["dataset"]["key"] == dataset]
     peers = [other for other in beside if other["method"] == method]
     found = [] if beside else [f"dataset {dataset}"]
-    found += [] if peers or not beside else [f"method {method.upper()}"]
+    found += [] if peers or not beside else [f"method {method_name(method)}"]
     found += _new_noise(specification["noise"], [other["noise"] for other in known])
     old = [flat(other["hyperparameters"]) for other in peers]
     for key, value in flat(specification["hyperparameters"]).items():
         if old and all(other.get(key) != value for other in old):
-            found.append(f"{_called(key)} = {value} of {method.upper()}")
+            found.append(f"{_called(key)} = {value} of {method_name(method)}")
     if all(other["seed"] != specification["seed"] for other in known):
         found.append(f"seed {specification['seed']}")
     return f"new: {', '.join(found)}" if found else "new: a combination of known values"
@@ -172,9 +164,9 @@ def _new_noise(noise: dict[str, Any], known: list[dict[str, Any]]) -> list[str]:
         return []
     alike = [other for other in known if other["kind"] == noise["kind"]]
     told = [
-        f"{NAMES[key]} = {value}"
+        parameter_value(key, value)
         for key, value in noise.items()
-        if alike and key in NAMES and all(other.get(key) != value for other in alike)
+        if alike and key in PARAMETERS and all(other.get(key) != value for other in alike)
     ]
     return told or [f"noise {noise['key']}"]
 
@@ -190,7 +182,7 @@ def _setting(key: tuple[str, ...], run: Run) -> str:
     dataset = run.specification["dataset"]["key"]
     match key:
         case ("hyperparameters", *rest):
-            return f"{_called(rest)} of {run.method.upper()} on {dataset}"
+            return f"{_called(rest)} of {method_name(run.method)} on {dataset}"
         case ("noise", *rest):
             return f"{_called(rest)} of noise {run.noise}"
         case ("dataset", *rest):
@@ -199,7 +191,7 @@ def _setting(key: tuple[str, ...], run: Run) -> str:
 
 
 def _called(key: Sequence[str]) -> str:
-    return ".".join(NAMES.get(part, part) for part in key)
+    return ".".join(PARAMETERS.get(part, part) for part in key)
 
 
 def _changed_versions(old: dict[str, str]) -> Iterator[str]:
