@@ -9,7 +9,7 @@ from cases import arguments, specification
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.interrupts import Stopped
-from adaptive_smoothing.data import corruption, prepare
+from adaptive_smoothing.data import labels, prepare
 from adaptive_smoothing.training import job, metrics
 from adaptive_smoothing.training.checkpoint import Checkpoint
 
@@ -23,7 +23,7 @@ def clothing(tmp_path_factory):
     options = {"resize": 20, "crop": 16, "unusable": "refuse"}
     source = {"root": str(folder), "mirrors": [], "fetch": False}
     prepare.prepare("clothing1m", options, 0, files, None, source)
-    corruption.corrupt_labels(str(folder / "digits"), {"kind": "natural"}, 0, 0, 0, str(folder / "labels.parquet"))
+    labels.corrupt_labels(str(folder / "digits"), {"kind": "natural"}, 0, 0, 0, str(folder / "labels.parquet"))
     return folder
 
 
