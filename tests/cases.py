@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_smoothing.core import paths
-from adaptive_smoothing.data import corruption, prepare
+from adaptive_smoothing.data import labels, prepare
 from adaptive_smoothing.pipeline import plan
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +16,7 @@ def prepared_digits(folder: Path) -> Path:
     """Prepare 197 training digits, 20 of them held out, with 40 % wrong labels, in `folder`; return it."""
     files = {name: str(folder / "digits" / name) for name in paths.DATASET_FILES}
     prepare.prepare("digits", {"test_size": 1600}, 0, files, None, NOWHERE)
-    corruption.corrupt_labels(
+    labels.corrupt_labels(
         str(folder / "digits"), {"kind": "symmetric", "rate": 0.4}, 0, 0, 20, str(folder / "labels.parquet")
     )
     return folder

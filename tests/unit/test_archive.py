@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from adaptive_smoothing.core import environment, parquet, paths
-from adaptive_smoothing.figures import draw_record
+from adaptive_smoothing.figures import draw, draw_record
 from adaptive_smoothing.pipeline import plan, scales
 from adaptive_smoothing.pipeline.commands import archive
 from adaptive_smoothing.results import collect
@@ -154,7 +154,7 @@ class Absent:
         if name in {absent!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
-from adaptive_smoothing import archive
+from adaptive_smoothing.pipeline.commands import archive
 sys.exit(archive.main(["figures-from", {str(project)!r}]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -350,7 +350,7 @@ def test_a_title_cannot_pose_as_the_hash(project, tmp_path):
     file = str(tmp_path / "fig2.parquet")
     parquet.write(file, table, description)
     pdf = str(tmp_path / "fig2.pdf")
-    archive.drawing.draw(file, [pdf], str(tmp_path / "fig2.drawn.json"))
+    draw.draw(file, [pdf], str(tmp_path / "fig2.drawn.json"))
     assert draw_record.table_named_in(pdf) == draw_record.sha256(file)
     assert draw_record.read_record(tmp_path / "fig2.drawn.json").files == {pdf: draw_record.sha256(pdf)}
 

@@ -98,7 +98,7 @@ def test_the_runs_to_make_are_those_of_snakemakes_summary(edited):
 
 
 def test_code_that_all_runs_reach_counts_shared_runs_once(edited):
-    changed_code(edited, "schedules.py")
+    changed_code(edited, "training/schedules.py")
     table = why(edited)
     assert {row[2] for row in stale(table).values()} == {f"code of all runs changed: {LIBRARY}/training/schedules.py"}
     assert table["total"] == (0, planned_trainings(edited), "runs that figures share are counted once")
