@@ -15,8 +15,9 @@ from scipy import stats
 from adaptive_smoothing.core import parquet
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import code_digest, stages
-from adaptive_smoothing.results import tables
 from adaptive_smoothing.results.claims import judge, thresholds
+from adaptive_smoothing.results.tables import examples, quadrature
+from adaptive_smoothing.results.tables import soft_labels as soft_label_table
 from adaptive_smoothing.theory import logistic
 from adaptive_smoothing.training import metrics
 
@@ -388,7 +389,7 @@ def test_learned_against_fixed_sigma_beside_the_posteriors_deviation(tmp_path):
 def test_label_noise_of_logistic_regression(tmp_path):
     def table(variances: list[float], means: Any, noise: Any = logistic.label_noise) -> pa.Table:
         parts = [pd.DataFrame({"variance": v, "mean": means, "noise": noise(means, v)}) for v in variances]
-        return pa.Table.from_pandas(pd.concat(parts), schema=tables.QUADRATURE, preserve_index=False)
+        return pa.Table.from_pandas(pd.concat(parts), schema=quadrature.SCHEMA, preserve_index=False)
 
     write(tmp_path, "fig2", [table([1.0, 4.0, 16.0], np.linspace(-15, 15, 601))])
     assert row(tmp_path, "C2")["verdict"] == "reproduced"
@@ -412,8 +413,8 @@ def test_examples_with_a_noise_of_their_own(tmp_path, runs_of_it, spread):
         frame = pd.DataFrame({"magnitude_exact": magnitudes, "magnitude_linearised": magnitudes, "label": 0})
         frame["neighbours_disagree"] = np.digitize(magnitudes, np.nanpercentile(magnitudes, [50, 80])) / 10
         parts.append(frame.assign(index=frame.index, pixels=None, run=f"r{run}"))
-    frame = pd.concat(parts)[tables.EXAMPLES.names]
-    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=tables.EXAMPLES, preserve_index=False)])
+    frame = pd.concat(parts)[examples.SCHEMA.names]
+    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=examples.SCHEMA, preserve_index=False)])
     found = row(tmp_path, "C3", "every example its own noise, ‖ε‖ of Eq. 20")
     assert found["effect"] == pytest.approx(np.mean(ratios))
     assert found["why"].startswith(f"{runs_of_it} examples without a finite noise are left out")
@@ -434,8 +435,8 @@ def test_more_noise_on_examples_whose_neighbours_bear_other_labels(tmp_path, sig
         frame = pd.DataFrame({"neighbours_disagree": unclear, "magnitude_exact": magnitudes, "label": 0})
         frame["magnitude_linearised"] = 1.0
         parts.append(frame.assign(index=frame.index, pixels=None, run=f"r{run}"))
-    frame = pd.concat(parts)[tables.EXAMPLES.names]
-    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=tables.EXAMPLES, preserve_index=False)])
+    frame = pd.concat(parts)[examples.SCHEMA.names]
+    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=examples.SCHEMA, preserve_index=False)])
     found = row(tmp_path, "C3", "more noise on unclear examples, ‖ε‖ of Eq. 16")
     assert found["verdict"] == verdict and found["effect"] == pytest.approx(sign, abs=0.15)
     constant = row(tmp_path, "C3", "more noise on unclear examples, ‖ε‖ of Eq. 20")
@@ -461,8 +462,8 @@ def test_labels_that_resemble_olss_beside_a_plain_network(tmp_path, seeds, like)
         parts += [soft_labels("ols", "soft_label", ols, seed), soft_labels("ivon", "softmax_mc", ivon, seed)]
         parts += [soft_labels("ls", "softmax", plain, seed, alpha) for alpha in (0.0,)]
         parts += [soft_labels("ls", "softmax", ols, seed, 0.1)]  # smoothed, so no control
-    frame = pd.concat(parts)[tables.SOFT_LABELS.names]
-    write(tmp_path, "fig4", [pa.Table.from_pandas(frame, schema=tables.SOFT_LABELS, preserve_index=False)])
+    frame = pd.concat(parts)[soft_label_table.SCHEMA.names]
+    write(tmp_path, "fig4", [pa.Table.from_pandas(frame, schema=soft_label_table.SCHEMA, preserve_index=False)])
     found = row(tmp_path, "C4", "digits, resemblance")
     control = row(tmp_path, "C4", reading="beside a plain network's softmax")
     if seeds == 1:

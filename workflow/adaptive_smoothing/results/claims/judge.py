@@ -20,7 +20,26 @@ from adaptive_smoothing.results.claims.page import ALL
 from adaptive_smoothing.results.claims.samples import AVERAGED, OPEN, PAPER, VALIDATION, AnalysisVariant, Table
 from adaptive_smoothing.results.claims.verdicts import CheckResult, deciding_check, not_tested, overall_verdict
 
-Row = dict[str, Any]  # a row of records.CLAIMS
+# The verdicts on the paper's claims: a row a claim and reading (scenario 'all'), and one a scenario of it.
+SCHEMA = pa.schema(
+    [
+        ("claim", pa.string()),
+        ("text", pa.string()),
+        ("figure", pa.string()),
+        ("reading", pa.string()),
+        ("scenario", pa.string()),
+        ("compared", pa.string()),
+        ("effect", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("unit", pa.string()),
+        ("seeds", pa.int64()),
+        ("paper", pa.float64()),
+        ("verdict", pa.string()),
+        ("why", pa.string()),
+    ]
+)
+Row = dict[str, Any]  # a row of SCHEMA
 
 
 @dataclass(frozen=True)
@@ -100,7 +119,7 @@ def judge(scale: str, label: str | None, tables: list[str], report: str, table: 
     sources = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in tables}
     limits = {name: value for name, value in vars(thresholds).items() if name.isupper()}
     made_from = {"scale": scale, "code": code, "tables": sources, "thresholds": limits}
-    parquet.write(table, pa.Table.from_pylist(rows, schema=CLAIMS), made_from)
+    parquet.write(table, pa.Table.from_pylist(rows, schema=SCHEMA), made_from)
     with atomic_write(report) as temporary:
         temporary.write_text(page.page(scale, label, rows, limits), encoding="utf-8")
 
@@ -123,7 +142,7 @@ def _rows(claim: Claim, reading: AnalysisVariant, tables: Mapping[str, Table]) -
 
 
 def _row(claim: Claim, reading: AnalysisVariant, finding: CheckResult) -> Row:
-    """Return a finding as a row of records.CLAIMS."""
+    """Return a finding as a row of SCHEMA."""
     found = finding.estimate
     return {
         "claim": claim.id,
@@ -141,24 +160,3 @@ def _row(claim: Claim, reading: AnalysisVariant, finding: CheckResult) -> Row:
         "verdict": finding.verdict,
         "why": finding.why,
     }
-
-
-# The verdicts on the paper's claims: a row a claim and reading (scenario 'all'), and one a scenario of it.
-CLAIMS = pa.schema(
-    [
-        ("claim", pa.string()),
-        ("text", pa.string()),
-        ("figure", pa.string()),
-        ("reading", pa.string()),
-        ("scenario", pa.string()),
-        ("compared", pa.string()),
-        ("effect", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("unit", pa.string()),
-        ("seeds", pa.int64()),
-        ("paper", pa.float64()),
-        ("verdict", pa.string()),
-        ("why", pa.string()),
-    ]
-)

@@ -26,7 +26,7 @@ grid is above zero by construction. "paper": the paper's own number, at the pape
 
 
 def page(scale: str, label: str | None, rows: Sequence[dict[str, Any]], limits: dict[str, Any]) -> str:
-    """Return the page for the rows (as in records.CLAIMS) of a scale; `limits`, the numbers that verdicts hang on."""
+    """Return the page for the rows (as in judge.SCHEMA) of a scale; `limits`, the numbers that verdicts hang on."""
     plain = [row for row in rows if row["reading"] == PAPER.name]
     whole = [row for row in plain if row["scenario"] == ALL]
     others = [row for row in rows if row["reading"] != PAPER.name and row["scenario"] == ALL]

@@ -22,7 +22,7 @@ from adaptive_smoothing.results.run_costs import RunCost, total
 NO_BREAK = "\u00a0"
 ARXIV = "https://arxiv.org/abs/2502.07273"
 PAPERS_TITLE = "Variational Learning Induces Adaptive Label Smoothing"
-Row = dict[str, Any]  # a row of records.CLAIMS
+Row = dict[str, Any]  # a row of judge.SCHEMA
 
 
 @dataclass(frozen=True)
