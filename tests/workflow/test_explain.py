@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from adaptive_smoothing.core import parquet
-from adaptive_smoothing.pipeline.commands import reasons
 
 LIBRARY = "workflow/adaptive_smoothing"
 
@@ -230,4 +229,3 @@ def test_neither_pandas_nor_torch_is_imported(project, tmp_path):
     code = "import sys; sys.path.insert(0, sys.argv[1]); import adaptive_smoothing.pipeline.commands.explain"
     environment = {**os.environ, "PYTHONPATH": str(project.folder / "workflow")}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=True)
-    assert reasons.KEY == parquet.KEY
