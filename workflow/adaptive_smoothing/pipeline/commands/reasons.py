@@ -13,8 +13,8 @@ from adaptive_smoothing.core import environment, parquet, paths
 from adaptive_smoothing.pipeline import code_digest
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.plan import FigurePlan, Plan, Run, Specification
-from adaptive_smoothing.results.names import PARAMETERS, method_name, parameter_value
 from adaptive_smoothing.pipeline.snakemake_cli import Job
+from adaptive_smoothing.results.names import PARAMETERS, method_name, parameter_value
 
 # Snakemake's words → ours; the first that fits says most.
 IN_OTHER_WORDS = {
