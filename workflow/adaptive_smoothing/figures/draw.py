@@ -12,7 +12,7 @@ def draw(table: str, outputs: list[str], record: str) -> None:
     """
     frame, description = parquet.read_frame(table)
     digest = draw_record.sha256(table)
-    module = registry.load("figure", description.get("kind", description["figure"]))
+    module = registry.load("figure", description["kind"])
     with style_context():
         figure = module.draw(module.data(frame, description), description)
         save(figure, outputs, description, draw_record.keywords(digest))
