@@ -41,7 +41,8 @@ def make_results() -> None:
         files = [write_metrics(run, number) for number, run in enumerate(figure.runs)]
         table = paths.TABLE.format(scale=SCALE, figure=figure.name)
         names = [run.name for run in figure.runs]
-        collect.collect(figure.description, names, files, [], [""] * len(names), table, figure.code, strict=False)
+        fields = {"description": figure.description, "runs": names, "metrics": files, "folders": [""] * len(names)}
+        collect.collect(**fields, output=table, code=figure.code, strict=False)
 
 
 def write_metrics(run: plan.Run, number: int) -> str:

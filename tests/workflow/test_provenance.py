@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from adaptive_smoothing.core import parquet
-from adaptive_smoothing.figures import draw_record
+from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.pipeline.commands import provenance
 
 FIGURES = [f"fig{number}" for number in range(2, 11)]
@@ -97,9 +97,9 @@ def test_an_edited_table_is_found_out(edited):
 
 def test_an_edited_table_is_found_out_after_its_record_was_edited(edited):
     """Both hashes of the record fit the forged table and the honest PDF, but the PDF names another table."""
-    before = draw_record.sha256(edited.folder / TABLE)
+    before = sha256_of(edited.folder / TABLE)
     raise_accuracy(edited.folder / TABLE)
-    edited.edit(RECORD, before, draw_record.sha256(edited.folder / TABLE))
+    edited.edit(RECORD, before, sha256_of(edited.folder / TABLE))
     found_out(edited, f"error: {RECORD}: says the table's sha256 was", f"{PDF} says {before}")
 
 

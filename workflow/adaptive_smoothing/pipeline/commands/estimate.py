@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_smoothing.core import paths
-from adaptive_smoothing.core.units import in_bytes, short
+from adaptive_smoothing.core.units import in_bytes, span
 from adaptive_smoothing.pipeline import plan, snakemake_cli
 from adaptive_smoothing.pipeline.commands import common, dataset_sizes
 from adaptive_smoothing.pipeline.commands.cost_model import CostEstimate, CostModel, simple
@@ -119,7 +119,7 @@ class Estimate:
     def _time(self, costs: Sequence[CostEstimate], device: str) -> str:
         """Return the time that some costs make on a device; a '+' where some of them are unknown."""
         more = "+" if any(cost.seconds is None for cost in costs) else ""
-        return short(sum(cost.device_seconds for cost in costs if cost.device == device)) + more
+        return span(sum(cost.device_seconds for cost in costs if cost.device == device)) + more
 
     @property
     def _shared(self) -> int:
@@ -137,7 +137,7 @@ class Estimate:
             groups[what].append(self.measuring[one])
         for name, costs in groups.items():
             each = [cost.seconds for cost in costs if cost.seconds is not None]
-            mean = short(sum(each) / len(each)) if each else "?"
+            mean = span(sum(each) / len(each)) if each else "?"
             known = "; ".join(dict.fromkeys(cost.source for cost in costs))
             table.add_row(name, str(len(costs)), mean, *(self._time(costs, device) for device in self.devices), known)
         return table
