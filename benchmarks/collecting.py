@@ -1,9 +1,9 @@
 """Time collecting a figure from 10,000 runs: python benchmarks/collecting.py.
 
-Writes the metrics of the paper's Figure 5 with so many seeds into a temporary folder, with rows, columns and records as
+Writes the metrics of the paper's Figure 5 with more seeds into a temporary folder, with rows, columns and records as
 a training writes (made-up numbers), and collects them as the rule does. Beside it, what reading takes by itself:
 each file once, as collecting does; a loop of pyarrow.parquet.read_table; and a pyarrow dataset, to which the footers of
-all files must be read first, for the columns and for what made each run. Files lie in the page cache.
+all files must be read first, for the columns and for what made each run. Files are in the page cache.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +37,7 @@ def runs_of(figure: plan.FigurePlan, count: int) -> Iterator[RunSpec]:
 
 
 def write(folder: Path, figure: plan.FigurePlan, count: int) -> list[str]:
-    """Write the metrics of so many runs; return the files."""
+    """Write the metrics of `count` runs; return the files."""
     generator, made = np.random.default_rng(0), environment.snapshot()
     fixed = {"diverged": False, "seconds": 1.0, "device": "cpu", "threads": 1, "peak_memory_mb": 1.0, "restarts": 0}
     measured = [name for name, kind in metrics.EPOCH_COLUMNS.items() if kind == pa.float64()]

@@ -19,7 +19,7 @@ from adaptive_smoothing.pipeline import plan
 from adaptive_smoothing.results.summary import best_runs, last_epochs
 
 AXES = {"ls": ("lr", "alpha"), "sam": ("lr", "rho"), "ivon": ("lr", "hess_init")}
-PER_NOISE = ("alpha", "rho")  # chosen anew for each noise, as in the figures
+PER_NOISE = ("alpha", "rho")  # chosen for each noise, as in the figures
 
 
 def scores(frame: pd.DataFrame, description: dict[str, Any], method: str) -> pd.Series:

@@ -59,7 +59,7 @@ rule draw:
         "../workflow/scripts/draw.py"
 
 
-# The paper's own scale lies at the top of paper_figures/.
+# Figures of the paper's own scale are at the top of paper_figures/.
 use rule draw as draw_paper with:
     input:
         table=paths.TABLE.replace("{scale}", paths.PAPER),

@@ -1,4 +1,4 @@
-# What a reader should know beside the figures.
+# Notes, verdicts on the claims, and the report.
 
 
 all_tables = planned(

@@ -509,7 +509,7 @@ def test_labels_that_resemble_olss_beside_a_plain_network(tmp_path, seeds, like)
     frame = pd.concat(parts)[soft_label_table.SCHEMA.names]
     write(tmp_path, "fig4", [pa.Table.from_pandas(frame, schema=soft_label_table.SCHEMA, preserve_index=False)])
     found = row(tmp_path, "C4", "digits, resemblance")
-    control = row(tmp_path, "C4", reading="beside a plain network's softmax")
+    control = row(tmp_path, "C4", reading="against a plain network's softmax")
     if seeds == 1:
         assert found["effect"] > 0.9 and found["why"] == "one seed: no interval"
         assert {found["verdict"], control["verdict"], row(tmp_path, "C4")["verdict"]} == {"inconclusive"}

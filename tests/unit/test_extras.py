@@ -257,7 +257,7 @@ def test_where_no_wrong_label_is_known_it_is_said(tmp_path):
 @pytest.mark.parametrize("name", FROM_RUNS)
 def test_a_table_of_earlier_code_is_refused_in_a_sentence(name):
     lacking = ["train_memorised", "gradient_evaluations", "test_bin_count"]
-    with pytest.raises(UserError, match=rf"figure {name}: its table lacks the column '\w+'; make it anew"):
+    with pytest.raises(UserError, match=rf"figure {name}: its table lacks the column '\w+'; delete it and run again"):
         data_of(name, table().drop(columns=lacking))
 
 

@@ -30,10 +30,11 @@ def looks(series: Iterable[str]) -> dict[str, Look]:
 
 
 def require_columns(frame: pd.DataFrame, columns: Sequence[str], description: Description) -> None:
-    """Raise UserError unless the table has the columns, which one made by earlier code may lack."""
+    """Raise UserError unless the table has the columns, which a table of earlier code may lack."""
     for column in columns:
         if column not in frame:
-            raise UserError(f"figure {description['figure']}: its table lacks the column '{column}'; make it anew")
+            figure = description["figure"]
+            raise UserError(f"figure {figure}: its table lacks the column '{column}'; delete it and run again")
 
 
 def best_and_control(frame: pd.DataFrame, description: Description) -> pd.DataFrame:
@@ -77,11 +78,11 @@ def missing(frame: pd.DataFrame, description: Description) -> int:
 
 def footer(data: pd.DataFrame) -> list[str]:
     """Return what a reader must know of means over seeds of chosen runs (columns n, diverged, chosen, missing)."""
-    lost = int(data["missing"].max())
+    count = int(data["missing"].max())
     tuned = [
         look.name for name, look in looks(data["series"]).items() if data.loc[data["series"] == name, "chosen"].any()
     ]
     best = f"{' and '.join(tuned)} at the best hyper-parameter on the test set, noise by noise" if tuned else ""
     posterior = "IVON evaluated at its mean" if "ivon" in set(data["series"]) else ""
-    lacking = f"{lost} of the runs are missing from the table" if lost else ""
+    lacking = f"{count} of the runs are missing from the table" if count else ""
     return [seeds_text(data), best, posterior, diverged_text(data), lacking]

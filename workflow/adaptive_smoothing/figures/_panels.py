@@ -31,14 +31,14 @@ def curve(
 def crosses(axes: Axes, x: ArrayLike, data: pd.DataFrame, look: Look, y: str = "accuracy") -> None:
     """Mark the points (column `y`) behind which seeds diverged: on the mean, or on the lower axis if all did."""
     positions = np.asarray(x, dtype=float)
-    lost = data[y].isna().to_numpy()
-    partly = (data["diverged"] > 0).to_numpy() & ~lost
+    no_mean = data[y].isna().to_numpy()
+    partly = (data["diverged"] > 0).to_numpy() & ~no_mean
     style: dict[str, Any] = {"linestyle": "none", "marker": "x", "markeredgewidth": 1.6, "zorder": 5}
     axes.plot(positions[partly], data[y][partly], color="black", markersize=8, **style)
-    if lost.any():  # an empty line without clipping would have no extent, on which the layout fails
+    if no_mean.any():  # an empty line without clipping would have no extent, on which the layout fails
         # On the axis itself, where no mean can lie: data keep a margin.
         edge: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
-        axes.plot(positions[lost], np.zeros(lost.sum()), color=look.colour, markersize=7, **edge, **style)
+        axes.plot(positions[no_mean], np.zeros(no_mean.sum()), color=look.colour, markersize=7, **edge, **style)
 
 
 def level(axes: Axes, data: pd.DataFrame, look: Look) -> None:

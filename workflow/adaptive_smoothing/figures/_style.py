@@ -1,6 +1,6 @@
 """How every figure looks and is saved: colours, markers, names, footer; PDF and PNG with the same bytes every time.
 
-Colours are Okabe and Ito's, and no two methods share marker or dashes, so a grey print still tells them apart.
+Colours are Okabe and Ito's, and no two methods share marker or dashes, so that they differ in a grey print too.
 """
 
 import contextlib
@@ -76,7 +76,7 @@ SPARE_LINES: tuple[LineStyleType, ...] = (
 
 @contextlib.contextmanager
 def style_context() -> Iterator[None]:
-    """Draw and save in the project's style, whatever the user's own matplotlib settings; put those back after."""
+    """Draw and save in the project's style, regardless of the user's matplotlib settings, which are restored after."""
     with mpl.rc_context():
         mpl.rcdefaults()
         settings: Any = {**sns.axes_style("whitegrid"), **sns.plotting_context("paper"), **OWN}
@@ -90,10 +90,10 @@ def save(figure: Figure, outputs: Iterable[str], description: dict[str, Any], ke
     Raises UserError for another ending, or where the disk refuses.
     """
     subject = description["label"] or f"{description['scale']} scale"
-    said = {"Title": description["title"], "Keywords": keywords}
+    common = {"Title": description["title"], "Keywords": keywords}
     metadata = {
-        ".pdf": {**said, "Subject": subject, "CreationDate": None},
-        ".png": {**said, "Description": subject, "Software": None},
+        ".pdf": {**common, "Subject": subject, "CreationDate": None},
+        ".png": {**common, "Description": subject, "Software": None},
     }
     for output in outputs:
         suffix = Path(output).suffix
@@ -138,7 +138,7 @@ def _letters(size: float) -> int:
 
 
 def seeds_text(data: pd.DataFrame) -> str:
-    """Return how many seeds stand behind the points (column `n`), and what the bars are."""
+    """Return how many seeds the points are means of (column `n`), and what the bars are."""
     counted = data.loc[data["n"] > 0, "n"]
     if counted.empty:
         return "no run is left"

@@ -1,6 +1,6 @@
-"""What ties a drawn figure to its table: the table's hash inside the figure, and the record beside the table.
+"""What ties a drawn figure to its table: the table's hash inside the figure, and a record next to the table.
 
-The record, `<figure>.drawn.json`, is {"table": sha256, "files": {path: sha256}}. Whoever edits table, PDF or PNG by
+The record, `<figure>.drawn.json`, is {"table": sha256, "files": {path: sha256}}. Editing table, PDF or PNG by
 hand makes one of these hashes wrong.
 """
 

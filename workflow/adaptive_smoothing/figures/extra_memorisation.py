@@ -1,6 +1,6 @@
 """Memorisation, beyond the paper: the share of wrong training labels that the network has learned, over epochs.
 
-Drawn from the metrics table of Fig. 5's runs, beside the test accuracy at the same epochs; each method at its best
+Drawn from the metrics table of Fig. 5's runs, with the test accuracy at the same epochs; each method at its best
 hyper-parameter (by test accuracy at the last epoch). A wrong label is learned where the network predicts it.
 """
 
@@ -40,8 +40,8 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw a row of panels a task: wrong labels learned (left) and test accuracy (right) over epochs."""
     looks, tasks = _extras.looks(data["series"]), list(data["task"].unique())
     unknown = [task for task in tasks if data.loc[data["task"] == task, "memorised"].isna().all()]
-    said = f"no wrong label is known, or no run is left: {', '.join(unknown)}" if unknown else ""
-    figure, body = frame_figure(description, 1.4 + 1.7 * len(tasks), [*_extras.footer(data), said])
+    remark = f"no wrong label is known, or no run is left: {', '.join(unknown)}" if unknown else ""
+    figure, body = frame_figure(description, 1.4 + 1.7 * len(tasks), [*_extras.footer(data), remark])
     panels = body.subplots(len(tasks), 2, sharex=True, squeeze=False)
     for task, row in zip(tasks, panels, strict=True):
         of_task = data[data["task"] == task]

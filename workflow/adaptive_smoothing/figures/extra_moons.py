@@ -1,6 +1,6 @@
 """Two moons under logistic regression, like the paper's Fig. 1: the size of a point is its label noise.
 
-Drawn from the moons table: variational GD with Σ = I (Theorem 1, Eq. 10 and 12) beside VON, which learns Σ (Eq. 18 and
+Drawn from the moons table: variational GD with Σ = I (Theorem 1, Eq. 10 and 12), and VON, which learns Σ (Eq. 18 and
 19). The shade of the plane is the label noise that an example there would get.
 """
 
@@ -41,12 +41,12 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw a panel a training; both share the scale of sizes and shades."""
-    said = description["options"]
+    options = description["options"]
     examples = data[data["kind"] == "example"]
     most = data["magnitude"].max() or 1.0
     footer = [
         f"{examples['x'].count() // examples['method'].nunique()} examples of make_moons, one draw (n = 1)",
-        f"features: monomials up to degree {said['degree']}, φᵀφ = 1 on average; δ = {said['delta']:g}",
+        f"features: monomials up to degree {options['degree']}, φᵀφ = 1 on average; δ = {options['delta']:g}",
         "area of a point ∝ |ε|, ε = σ(mean of f) − E σ(f) (Eq. 13), at the end of training",
     ]
     figure, body = frame_figure(description, 3.9, footer)

@@ -1,7 +1,7 @@
 """Fig. 3: how much label noise each training example gets from IVON, and the images that get most and least.
 
 Drawn from the first run in the examples table: the norm of ε per example, linearised (Eq. 20) and exact (Eq. 16),
-beside label smoothing's single value ‖y' - y‖ = α √(1 - 1/K) (Eq. 1; Sec. 4.1).
+next to label smoothing's single value ‖y' - y‖ = α √(1 - 1/K) (Eq. 1; Sec. 4.1).
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ EXACT, LINEARISED = "exact (Eq. 16)", "linearised (Eq. 20)"
 
 
 class Options(Strict):
-    """The rate α of the label smoothing that IVON's noise is set beside."""
+    """The rate α of the label smoothing that IVON's noise is compared with."""
 
     alpha: Fraction
 
@@ -38,10 +38,10 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     """
     frame = frame[frame["run"] == frame["run"].iloc[0]]
     frame = frame.sort_values("magnitude_linearised", ascending=False, kind="stable", ignore_index=True)
-    shown = frame.index[frame["pixels"].notna()]
-    half = (len(shown) + 1) // 2
+    examples = frame.index[frame["pixels"].notna()]
+    half = (len(examples) + 1) // 2
     group = pd.Series(None, index=frame.index, dtype=object)
-    group[shown[:half]], group[shown[half:]] = "most", "least"
+    group[examples[:half]], group[examples[half:]] = "most", "least"
     columns = ["run", "index", "label", "magnitude_exact", "magnitude_linearised", "pixels"]
     result = frame[columns].assign(group=group)
     return pd.concat([result[group != "least"], result[group == "least"].iloc[::-1]], ignore_index=True)
@@ -112,12 +112,12 @@ def _histogram(axes: Axes, values: "pd.Series[float]", bins: Vector, name: str, 
 def _images(part: SubFigure, data: pd.DataFrame, shape: list[int]) -> None:
     groups = {"most": "most label noise", "least": "least label noise"}
     for row, (group, title) in zip(part.subfigures(2, 1, squeeze=False)[:, 0], groups.items(), strict=True):
-        shown = data[data["group"] == group]
+        examples = data[data["group"] == group]
         row.suptitle(title, fontsize=9)
         places = row.subplots(2, 5).ravel()
-        for axes in places[len(shown) :]:
+        for axes in places[len(examples) :]:
             axes.set_axis_off()
-        for axes, (_, example) in zip(places, shown.iterrows(), strict=False):
+        for axes, (_, example) in zip(places, examples.iterrows(), strict=False):
             image = np.asarray(example["pixels"], dtype=np.uint8).reshape(shape).transpose(1, 2, 0)
             axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
             axes.set_xlabel(example["label"], fontsize=8, labelpad=1)

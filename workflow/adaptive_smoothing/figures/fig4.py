@@ -34,19 +34,19 @@ class Options(Strict):
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     """Return dataset, series ('IVON', 'OLS', 'LS, α = 0.1' or the control), label, other, value, n.
 
-    `value` is the mean over the `n` runs (seeds) of the mean over training examples that bear `label`, at class
+    `value` is the mean over the `n` runs (seeds) of the mean over training examples with `label`, at class
     `other`; only the classes of the options.
     """
-    shown = frame[frame["label"].isin(description["options"]["classes"])]
-    rows = zip(shown["method"], shown["quantity"], shown["alpha"], strict=True)
-    shown = shown.assign(series=[_series(*row) for row in rows])
+    rows = frame[frame["label"].isin(description["options"]["classes"])]
+    series = [_series(*row) for row in zip(rows["method"], rows["quantity"], rows["alpha"], strict=True)]
+    rows = rows.assign(series=series)
     keys = ["dataset", "series", "label", "other"]
-    grouped = shown[shown["series"] != ""].groupby(keys, sort=False)
+    grouped = rows[rows["series"] != ""].groupby(keys, sort=False)
     return grouped.agg(value=("value", "mean"), n=("run", "nunique")).reset_index()
 
 
 def _series(method: str, quantity: str, alpha: float) -> str:
-    """Return what a row of the table is drawn as, or '' if it is not drawn."""
+    """Return the series that a row of the table belongs to, '' if it is not drawn."""
     match method, quantity:
         case "ivon", "softmax_mc":
             return "IVON"

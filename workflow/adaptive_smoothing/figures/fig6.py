@@ -1,6 +1,6 @@
 """Fig. 6: IVON with a learned against a fixed Σ, one pair a noise (Sec. 4.3.1, Eq. 18).
 
-Drawn from the metrics table. The posterior's mean standard deviation stands beside the accuracy: where the two Σ end
+Drawn from the metrics table. The posterior's mean standard deviation is drawn next to the accuracy: where the two Σ end
 up equal, their accuracies say nothing about learning Σ.
 """
 

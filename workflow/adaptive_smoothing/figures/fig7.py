@@ -1,7 +1,7 @@
 """Fig. 7: test accuracy under class-dependent noise of rising level κ (Eq. 21–22, Sec. 4.3.2), one line a method.
 
 Drawn from the metrics table. A method with a grid is drawn at its best hyper-parameter for each κ, chosen on the test
-set as in the paper. Published curves, where given, stand faintly behind.
+set as in the paper. Published curves, where given, are drawn faintly behind.
 """
 
 from typing import Any
@@ -58,7 +58,7 @@ def _published(points: pd.DataFrame, description: dict[str, Any]) -> "pd.Series[
 
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
-    """Draw accuracy over κ; the chosen hyper-parameters stand below each κ."""
+    """Draw accuracy over κ; the chosen hyper-parameters are written below each κ."""
     looks = method_looks(data["method"])
     tuned = [look.name for method, look in looks.items() if data.loc[data["method"] == method, "chosen"].any()]
     best = f"{' and '.join(tuned)} at the best hyper-parameter for each κ, chosen on the test set" if tuned else ""

@@ -15,22 +15,22 @@ def write(scale: str, label: str | None, tables: list[str], policy: str, output:
     lines = [f"# Notes on scale '{scale}'", "", label or "The paper's own scale.", ""]
     for path in tables:
         _, description = parquet.read(path)
-        lines += [f"## {description['figure']}: {description['title']}", "", *_section(description, policy), ""]
+        lines += [f"## {description['figure']}: {description['title']}", "", *_figure_lines(description, policy), ""]
     with atomic_write(output) as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")
 
 
-def _section(description: dict[str, Any], policy: str) -> Iterator[str]:
+def _figure_lines(description: dict[str, Any], policy: str) -> Iterator[str]:
     runs = description["runs"]
     yield f"- {len(runs)} runs" if runs else "- no runs: closed form"
-    told = list(warnings(description, policy, environment.versions()))
-    yield from (f"- WARNING: {warning}" for warning in told)
-    if runs and not told:
+    messages = list(warnings(description, policy, environment.versions()))
+    yield from (f"- WARNING: {message}" for message in messages)
+    if runs and not messages:
         yield "- made by one state of the code, one set of package versions and one kind of device"
 
 
 def warnings(description: dict[str, Any], policy: str, versions: Mapping[str, str]) -> Iterator[str]:
-    """Yield what a figure's table says of mixed and adopted results, and, if asked, which others made its runs.
+    """Yield what a figure's table says of mixed and adopted results and, by `policy`, of other package versions.
 
     Args: `policy` as for `write`; `versions`, the packages installed now.
     """

@@ -13,8 +13,8 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> It
 
 def listed(names: Sequence[str]) -> str:
     """Return the first few names as code, and how many more there are."""
-    shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
-    return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    first = ", ".join(f"`{name}`" for name in names[:SHOWN])
+    return first + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def plural(count: int, noun: str) -> str:

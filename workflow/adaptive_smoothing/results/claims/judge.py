@@ -69,7 +69,7 @@ CLAIMS = (
         label_noise.c4,
         (
             PAPER,
-            AnalysisVariant("beside a plain network's softmax", aspect="control"),
+            AnalysisVariant("against a plain network's softmax", aspect="control"),
             AnalysisVariant("IVON's noise as the mean |ε|", aspect="absolute"),
         ),
     ),

@@ -51,8 +51,8 @@ def c3(tables: Mapping[str, Table], variant: AnalysisVariant) -> Iterator[CheckR
     """How unlike the noise of a run's examples is, and whether unclear ones get more of it.
 
     Unlike: the 95th over the 5th percentile, in decades; label smoothing's is 0. The paper judges by eye what is
-    unclear; here it is the share of an example's nearest images (by pixels) that bear another label, which no network
-    has a say in.
+    unclear; here it is the share of an example's nearest images (by pixels) with another label, which depends on no
+    network.
     """
     frame, _ = tables["fig3"]
     equations = {"magnitude_linearised": "Eq. 20", "magnitude_exact": "Eq. 16"}

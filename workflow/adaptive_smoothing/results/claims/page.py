@@ -93,9 +93,9 @@ def effect(row: Row) -> str:
     if math.isnan(row["effect"]):
         return "–"
     decimals = DECIMALS.get(row["unit"], 1)
-    shown, low, high = (_signed(row[key], decimals) for key in ("effect", "low", "high"))
+    value, low, high = (_signed(row[key], decimals) for key in ("effect", "low", "high"))
     interval = "" if math.isnan(row["low"]) else f" [{low}, {high}]"
-    return f"{shown}{interval}" + ("" if row["unit"] == "points" else f" {row['unit']}")
+    return f"{value}{interval}" + ("" if row["unit"] == "points" else f" {row['unit']}")
 
 
 def _signed(value: float, decimals: int) -> str:

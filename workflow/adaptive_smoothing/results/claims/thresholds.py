@@ -1,7 +1,7 @@
-"""Every number that a verdict hangs on, with its source: P, the paper; D, follows from the paper; A, assumed here."""
+"""Every number that a verdict depends on, with its source: P, the paper; D, follows from the paper; A, assumed here."""
 
 CONFIDENCE = 0.95  # A: of every interval
-# The paper's own numbers, in points of test accuracy; shown beside ours at the paper's scale only.
+# The paper's own numbers, in points of test accuracy; shown next to ours at the paper's scale only.
 C8_ABOVE = {"ls": 9.1, "sam": 13.3}  # P, Sec. 4.3.1: pair flip 20 %, CIFAR-100
 C10_VARIES = 10.0  # P, App. B.1: IVON "can only vary by up to 10%"
 # What the paper says in words.

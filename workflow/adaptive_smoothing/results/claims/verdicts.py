@@ -1,7 +1,7 @@
 """The result of a check, and how its verdict follows: a 95 % interval over seeds against what the claim requires.
 
-A claim holds where the whole interval lies where it must; it fails where the whole interval lies outside; anything else
-is inconclusive. Intervals are those of scipy's t test, over the seeds' differences where runs are paired by seed.
+A claim is reproduced if the whole interval meets the requirement, and fails if none of it does; otherwise it is
+inconclusive. Intervals are those of scipy's t test, over the seeds' differences where runs are paired by seed.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What a figure's table says of its runs: seeds, points, lost runs, revisions, devices, cost; nothing is judged."""
+"""What a figure's table says of its runs: seeds, points, diverged runs, revisions, devices, cost; no verdicts."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.results import run_costs, summary
 from adaptive_smoothing.results.text import listed, plural
 
-ROWS_OF_EACH_RUN = ("metrics", "examples", "soft_labels")  # the kinds of tables that show every run they are made from
+ROWS_OF_EACH_RUN = ("metrics", "examples", "soft_labels")  # the kinds of tables with rows of every run
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Figure:
         return points
 
     def behind(self) -> str:
-        """Return in words how many runs, points and seeds stand behind the figure."""
+        """Return in words how many runs, points and seeds the figure is made from."""
         if not self.records:
             return "Closed form: no training, no seeds."
         counts = sorted({len(seeds) for seeds in self._points.values()})

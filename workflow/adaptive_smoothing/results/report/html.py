@@ -1,4 +1,4 @@
-"""From the report's Markdown to HTML pages that need no other file and no network: pictures and files lie inside."""
+"""From the report's Markdown to HTML pages that need no other file and no network: pictures and files are embedded."""
 
 import base64
 import html
@@ -28,10 +28,10 @@ _BREAK = "&lt;br&gt;"  # the one tag that our tables use; all other HTML in a te
 def part(title: str, text: str, folder: Path, extra: str = "") -> str:
     """Return a page as small as Snakemake's report needs it; what that leaves out is in the whole one."""
     for files, width in _EMBEDDED:
-        made = page(title, text, folder, extra, files=files, width=width)
-        if len(made.encode()) <= LARGEST_PART:
+        smaller = page(title, text, folder, extra, files=files, width=width)
+        if len(smaller.encode()) <= LARGEST_PART:
             break
-    return made
+    return smaller
 
 
 def page(
@@ -46,7 +46,7 @@ def page(
     """Return Markdown as a page of its own.
 
     Args: `folder`, what the text's links are relative to; `extra`, HTML below the first section's text; `contents`,
-    whether headings of the second level are listed beside the text; `files`, whether linked files lie inside; `width`
+    whether second-level headings are listed as contents; `files`, whether linked files are embedded; `width`
     of pictures in pixels, None as they are. Links to files that are not inside become plain text.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -55,7 +55,7 @@ def page(
     for token in _inline(tokens):
         _embed(token, folder, files, width)
     body = str(parser.renderer.render(tokens, parser.options, {}))
-    body = _VERDICT.sub(lambda found: f'<strong class="{found[1].replace(" ", "-")}">{found[1]}</strong>', body)
+    body = _VERDICT.sub(lambda verdict: f'<strong class="{verdict[1].replace(" ", "-")}">{verdict[1]}</strong>', body)
     body = body.replace(_BREAK, "<br>").replace("<table>", '<div class="table"><table>')
     body = body.replace("</table>", "</table></div>")
     first = body.find("<h2") if contents else -1
@@ -70,13 +70,13 @@ def page(
 
 def gallery(pictures: Iterable[tuple[str, str, Path]], linked: bool) -> str:
     """Return small pictures side by side; each is caption, anchor of its section, and file (left out if absent)."""
-    shown = []
+    thumbnails = []
     for caption, anchor, file in pictures:
         if file.is_file():
             name = html.escape(caption)
             inner = f'<img src="{_picture(file, THUMBNAIL)}" alt="{name}"><span>{name}</span>'
-            shown.append(f'<a href="#{anchor}">{inner}</a>' if linked else f"<div>{inner}</div>")
-    return f'<div class="gallery">{"".join(shown)}</div>' if shown else ""
+            thumbnails.append(f'<a href="#{anchor}">{inner}</a>' if linked else f"<div>{inner}</div>")
+    return f'<div class="gallery">{"".join(thumbnails)}</div>' if thumbnails else ""
 
 
 def anchor(text: str) -> str:
@@ -126,7 +126,7 @@ def _embed(token: Token, folder: Path, files: bool, width: int | None) -> None:
 
 
 def _picture(file: Path, width: int | None) -> str:
-    """Return a picture as an address: the file's own bytes, or at most so many pixels wide."""
+    """Return a picture as an address: the file's own bytes, or a copy `width` pixels wide."""
     if width is None:
         return data_address(file.read_bytes(), file.name)
     with Image.open(file) as picture:

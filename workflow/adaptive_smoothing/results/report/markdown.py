@@ -29,10 +29,11 @@ Row = dict[str, Any]  # a row of judge.SCHEMA
 
 @dataclass(frozen=True)
 class Report:
-    """All that the report tells of.
+    """Everything that the report is written from.
 
-    `folder`, where the text lies, which its links are relative to; `verdicts`, the rows of claims.parquet; `missing`,
-    figure → why it is not there; `about`, what the scale's file says of itself; `writer`, what wrote the report.
+    `folder`, the folder of the text, to which its links are relative; `verdicts`, the rows of claims.parquet;
+    `missing`, figure → why it is not there; `about`, what the scale's file says of itself; `writer`, the packages and
+    the machine that write the report.
     """
 
     scale: str
@@ -53,13 +54,13 @@ class Report:
         """Return a path of the project as seen from the report's folder."""
         return Path(os.path.relpath(path, self.folder)).as_posix()
 
-    def judged(self, figure: str) -> list[Row]:
-        """Return the verdicts on a figure's claims as wholes, read as the paper does."""
-        asked = {claim.id for claim in CLAIMS if figure in claim.figures}
-        return [row for row in self.whole() if row["claim"] in asked]
+    def verdicts_on(self, figure: str) -> list[Row]:
+        """Return the verdicts on a figure's claims as wholes, analysed as in the paper."""
+        claims = {claim.id for claim in CLAIMS if figure in claim.figures}
+        return [row for row in self.whole_claims() if row["claim"] in claims]
 
-    def whole(self) -> list[Row]:
-        """Return the verdicts on all claims as wholes, read as the paper does."""
+    def whole_claims(self) -> list[Row]:
+        """Return the verdicts on all claims as wholes, analysed as in the paper."""
         return [row for row in self.verdicts if row["scenario"] == ALL and row["reading"] == PAPER.name]
 
     def all_costs(self, figures: Iterable[Figure] | None = None) -> dict[str, RunCost]:
@@ -72,20 +73,20 @@ class Report:
 
 
 def overview(report: Report) -> Iterator[str]:
-    """Yield what the report is about, the verdicts in one table, and what to be careful with."""
-    counts = Counter(row["verdict"] for row in report.whole())
+    """Yield what the report is about, the verdicts in one table, and the cautions."""
+    claims, runs = report.whole_claims(), len(report.all_records())
+    counts = Counter(row["verdict"] for row in claims)
     verdicts = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
-    runs = len(report.all_records())
-    yield f"Figures of [*{PAPERS_TITLE}*]({ARXIV}), made anew at scale `{report.scale}`: **{report.name}**."
+    yield f"Figures of [*{PAPERS_TITLE}*]({ARXIV}), rebuilt at scale `{report.scale}`: **{report.name}**."
     yield ""
     time = total(report.all_costs().values())
     yield f"{plural(len(report.figures), 'figure')} from {plural(runs, 'training')}, which took {time} in all."
     if report.label:
         yield "A verdict is about this scale's own data, models and budget, not about the paper's results."
     yield ""
-    yield f"Of the paper's {plural(len(report.whole()), 'claim')}: {verdicts}." if verdicts else "No claim was judged."
+    yield (f"Of the paper's {plural(len(claims), 'claim')}: {verdicts}." if verdicts else "No claim was judged.")
     yield ""
-    yield from _verdicts(report.whole(), with_words=False)
+    yield from _verdict_table(claims, with_words=False)
     for caution in _cautions(report):
         yield from ("", f"> {caution}")
 
@@ -99,7 +100,7 @@ def _cautions(report: Report) -> Iterator[str]:
     yield from (f"**{', '.join(numbers)}:** {caution}" for caution, numbers in concerned.items())
 
 
-def _verdicts(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
+def _verdict_table(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
     yield from markdown_table(
         ("id", "claim", "verdict", "effect [95 % CI]", "seeds", *(("what was compared",) if with_words else ())),
         (
@@ -114,14 +115,14 @@ def _verdicts(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
             for row in rows
         ),
     )
-    yield from ("", "Effects are in points of test accuracy where no other unit stands.")
+    yield from ("", "Effects are in points of test accuracy unless a unit is given.")
 
 
 def figure_section(report: Report, figure: Figure) -> Iterator[str]:
     """Yield a figure with its caption: claims and verdicts, n, scale, warnings, cost, and how to make it again."""
     pdf, png = paths.figure_files(report.scale, figure.name)
-    drawn = f"![{figure.number}: {figure.title}]({report.link(png)})"
-    yield drawn if Path(png).is_file() else "> The table is there, but the figure is not drawn yet."
+    picture = f"![{figure.number}: {figure.title}]({report.link(png)})"
+    yield picture if Path(png).is_file() else "> The table is there, but the figure is not drawn yet."
     yield ""
     name = report.name[0].upper() + report.name[1:]
     yield f"**{figure.number}: {figure.title}.** {name}. {figure.behind()}"
@@ -130,14 +131,14 @@ def figure_section(report: Report, figure: Figure) -> Iterator[str]:
     yield f"Download: [PDF]({report.link(pdf)}), [the table behind it]({report.link(data)}) (Parquet)"
     for caution in figure.cautions():
         yield from ("", f"> {caution}")
-    rows = report.judged(figure.name)
+    rows = report.verdicts_on(figure.name)
     if rows:
         yield from ("", "### What the paper says", "")
         for row in rows:
             quote = QUOTES[row["claim"]]
             yield f"- **{row['claim']}** “{quote.words}” ({quote.section})"
         yield from ("", "### What was found at this scale", "")
-        yield from _verdicts(rows, with_words=True)
+        yield from _verdict_table(rows, with_words=True)
     yield from ("", "### Make it again", "")
     yield from _commands(report, figure)
 
@@ -188,8 +189,8 @@ def cost_section(report: Report) -> Iterator[str]:
     yield from markdown_table(("figure", "trainings", "of them shown above already", "time", "device"), rows)
     yield ""
     yield from markdown_table(("method", "trainings", "time", "mean", "longest", "peak memory"), _by_method(report))
-    if lost := [run for run in seen if run not in everything]:
-        yield from ("", f"Of {plural(len(lost), 'run')} nothing is known: {listed(sorted(lost))}.")
+    if unknown := [run for run in seen if run not in everything]:
+        yield from ("", f"The cost of {plural(len(unknown), 'run')} is unknown: {listed(sorted(unknown))}.")
 
 
 def _by_method(report: Report) -> Iterator[list[str]]:

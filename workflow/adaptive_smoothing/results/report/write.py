@@ -108,7 +108,7 @@ def _sections(report: markdown.Report, claims: str, documents: Sequence[str]) ->
 
     yield section("overview", "At a glance", markdown.overview(report))
     for figure in report.figures:
-        verdicts = " ".join(f"{row['claim']} {MARKS[row['verdict']]}" for row in report.judged(figure.name))
+        verdicts = " ".join(f"{row['claim']} {MARKS[row['verdict']]}" for row in report.verdicts_on(figure.name))
         labels = {"figure": paths.sorted_number(figure.name), "claims": verdicts or "none"}
         category = "Figures" if figure.of_the_paper else "Beyond the paper"
         text = "\n".join(markdown.figure_section(report, figure))

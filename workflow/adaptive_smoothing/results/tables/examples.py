@@ -1,4 +1,4 @@
-"""Training examples and the label noise that each got (Fig. 3), the most and the least noisy ones with their pixels."""
+"""Training examples and the label noise of each (Fig. 3); the most and the least noisy ones with their pixels."""
 
 import json
 
@@ -19,7 +19,7 @@ SCHEMA = pa.schema(
         ("label", pa.int64()),
         ("magnitude_exact", pa.float64()),
         ("magnitude_linearised", pa.float64()),
-        ("neighbours_disagree", pa.float64()),  # share of the nearest images that bear another label
+        ("neighbours_disagree", pa.float64()),  # share of the nearest images with another label
         ("pixels", pa.list_(pa.uint8())),
     ]
 )
@@ -37,7 +37,7 @@ def make(inputs: Inputs) -> Table:
             f"not of {', '.join(inputs.runs) or 'none'}"
         )
     noises = [parquet.read_frame(path) for path in inputs.label_noise]
-    if len(kinds := {_but_for_seed(metadata) for _, metadata in noises}) > 1:
+    if len(kinds := {_recipe(metadata) for _, metadata in noises}) > 1:
         raise UserError(f"figure {figure}: shows the examples of one kind of run, not of {len(kinds)}")
     arrays = storage.open_prepared(inputs.folders[0]).arrays
     if arrays.decode is not None:
@@ -53,11 +53,11 @@ def make(inputs: Inputs) -> Table:
         frame.sort_values(["magnitude_linearised", "index"], ascending=[False, True], ignore_index=True)
         for frame in frames
     ]
-    shown = [*frames[0].index[:SHOWN_IMAGES], *frames[0].index[-SHOWN_IMAGES:]]
-    rows = frames[0].loc[shown, "index"]
-    frames[0].loc[shown, "pixels"] = pd.Series([images[row].ravel() for row in rows], index=rows.index)
+    extremes = [*frames[0].index[:SHOWN_IMAGES], *frames[0].index[-SHOWN_IMAGES:]]
+    rows = frames[0].loc[extremes, "index"]
+    frames[0].loc[extremes, "pixels"] = pd.Series([images[row].ravel() for row in rows], index=rows.index)
     return to_table(pd.concat(frames, ignore_index=True), SCHEMA), {"image_shape": list(images.shape[1:])}
 
 
-def _but_for_seed(metadata: parquet.Metadata) -> str:
+def _recipe(metadata: parquet.Metadata) -> str:
     return json.dumps({**metadata["specification"], "seed": None}, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Class-wise label vectors (Fig. 4): what each method aims at, and what each network predicts."""
+"""Class-wise label vectors (Fig. 4): the labels that each method trains with, and what each network predicts."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
 def make(inputs: Inputs) -> Table:
     """Return class-wise label vectors: run, dataset, noise, method, seed, alpha, quantity, label, other, value.
 
-    Each `value` is a mean over the training examples that bear `label`, at class `other`. Quantities:
+    Each `value` is a mean over the training examples with `label`, at class `other`. Quantities:
     'soft_label' (what the method's training aims at), 'softmax' (the network's own prediction), and for a posterior
     'softmax_mc' (E_q of the softmax) and 'absolute_noise' (|ε| of Eq. 16).
     """
@@ -39,11 +39,11 @@ def make(inputs: Inputs) -> Table:
     parts = []
     for metric, path in zip(inputs.metrics, inputs.label_noise, strict=True):
         frame, _ = parquet.read_frame(path)
-        described = metric.select(["run", "dataset", "noise", "method", "seed"]).slice(0, 1).to_pylist()[0]
-        described["alpha"] = metric.column("alpha")[0].as_py() if "alpha" in metric.column_names else None
+        identity = metric.select(["run", "dataset", "noise", "method", "seed"]).slice(0, 1).to_pylist()[0]
+        identity["alpha"] = metric.column("alpha")[0].as_py() if "alpha" in metric.column_names else None
         for quantity, column in columns.items():
             if frame[column].notna().all():
-                parts.append(_class_means(frame, column).assign(quantity=quantity, **described))
+                parts.append(_class_means(frame, column).assign(quantity=quantity, **identity))
     return to_table(pd.concat(parts), SCHEMA), {}
 
 
