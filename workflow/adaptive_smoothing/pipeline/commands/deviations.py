@@ -4,6 +4,7 @@ The comment at the end of a value's line in config/paper.yaml says where the val
 with the value. Reasons that do not fit a comment, and deviations that lie in code, stand in docs/deviations.yaml.
 """
 
+import argparse
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -179,7 +180,7 @@ def read_remarks(path: Path, scale: ScaleText) -> Remarks:
     reason, key or module belongs to nothing.
     """
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        content = YAML(typ="safe").load(path)
     except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     remarks: Remarks = scales.validate(TypeAdapter(Remarks), content, str(path))
@@ -269,8 +270,9 @@ To see what another value would rerun, edit it and call `make why`.
 """
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write docs/deviations.md; return the exit status."""
+    argparse.ArgumentParser(prog="deviations", description=f"Write {TABLE}.").parse_args(arguments)
 
     def work() -> None:
         with atomic_write(TABLE) as temporary:
