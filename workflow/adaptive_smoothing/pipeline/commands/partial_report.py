@@ -16,7 +16,7 @@ from adaptive_smoothing.pipeline import plan, stages
 from adaptive_smoothing.pipeline.commands import common
 from adaptive_smoothing.results.claims import judge
 from adaptive_smoothing.results.report import write
-from adaptive_smoothing.results.report.facts import listed
+from adaptive_smoothing.results.text import listed
 
 LOGS = "logs/{scale}/train"
 

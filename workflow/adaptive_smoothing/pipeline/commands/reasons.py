@@ -14,16 +14,8 @@ from adaptive_smoothing.pipeline import code_digest
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.plan import FigurePlan, Plan, Run, Specification
 from adaptive_smoothing.pipeline.snakemake_cli import Job
+from adaptive_smoothing.results.names import PARAMETERS, method_name, parameter_value
 
-NAMES = {
-    "lr": "learning rate",
-    "weight_decay": "weight decay",
-    "hess_init": "h₀",
-    "alpha": "α",
-    "rho": "ρ",
-    "kappa": "κ",
-    "beta": "β",
-}
 # Snakemake's words → ours; the first that fits says most.
 IN_OTHER_WORDS = {
     "Missing output files": "does not exist",
@@ -123,8 +115,8 @@ class Reasons:
         if len(reaching) in (0, len(self.code_of_kind)):
             return "code of all runs"
         if len(methods) == 1:
-            return f"{methods[0].upper()}'s code"
-        return f"{models.pop()}'s code" if len(models) == 1 else f"code of {', '.join(methods).upper()}"
+            return f"{method_name(methods[0])}'s code"
+        return f"{models.pop()}'s code" if len(models) == 1 else f"code of {', '.join(map(method_name, methods))}"
 
     def _changed_inputs(self, run: Run, job: Job) -> Iterator[str]:
         """Yield that the dataset has changed or, if it has not, the labels."""
@@ -153,12 +145,12 @@ def novelty(specification: Specification, known: Sequence[Specification]) -> str
     on_dataset = [other for other in known if other["dataset"]["key"] == dataset]
     peers = [other for other in on_dataset if other["method"] == method]
     news = [] if on_dataset else [f"dataset {dataset}"]
-    news += [] if peers or not on_dataset else [f"method {method.upper()}"]
+    news += [] if peers or not on_dataset else [f"method {method_name(method)}"]
     news += _new_noise(specification["noise"], [other["noise"] for other in known])
     old = [by_path(other["hyperparameters"]) for other in peers]
     for key, value in by_path(specification["hyperparameters"]).items():
         if old and all(other.get(key) != value for other in old):
-            news.append(f"{_name(key)} = {value} of {method.upper()}")
+            news.append(f"{_name(key)} = {value} of {method_name(method)}")
     if all(other["seed"] != specification["seed"] for other in known):
         news.append(f"seed {specification['seed']}")
     return f"new: {', '.join(news)}" if news else "new: a combination of known values"
@@ -170,9 +162,9 @@ def _new_noise(noise: dict[str, Any], known: list[dict[str, Any]]) -> list[str]:
         return []
     alike = [other for other in known if other["kind"] == noise["kind"]]
     letters = [
-        f"{NAMES[key]} = {value}"
+        parameter_value(key, value)
         for key, value in noise.items()
-        if alike and key in NAMES and all(other.get(key) != value for other in alike)
+        if alike and key in PARAMETERS and all(other.get(key) != value for other in alike)
     ]
     return letters or [f"noise {noise['key']}"]
 
@@ -182,7 +174,7 @@ def _setting(key: tuple[str, ...], run: Run) -> str:
     dataset = run.specification["dataset"]["key"]
     match key:
         case ("hyperparameters", *rest):
-            return f"{_name(rest)} of {run.method.upper()} on {dataset}"
+            return f"{_name(rest)} of {method_name(run.method)} on {dataset}"
         case ("noise", *rest):
             return f"{_name(rest)} of noise {run.noise}"
         case ("dataset", *rest):
@@ -191,7 +183,7 @@ def _setting(key: tuple[str, ...], run: Run) -> str:
 
 
 def _name(key: Sequence[str]) -> str:
-    return ".".join(NAMES.get(part, part) for part in key)
+    return ".".join(PARAMETERS.get(part, part) for part in key)
 
 
 def _changed_versions(old: dict[str, str]) -> Iterator[str]:
