@@ -16,7 +16,7 @@ import yaml
 
 from adaptive_smoothing.core import environment, parquet, paths
 from adaptive_smoothing.figures import draw_record
-from adaptive_smoothing.pipeline import plan, scales
+from adaptive_smoothing.pipeline import plan, yaml_files
 from adaptive_smoothing.pipeline.commands import archive
 from adaptive_smoothing.results import collect
 from adaptive_smoothing.training import job, metrics
@@ -29,7 +29,7 @@ TABLES = [f"results/{SCALE}/figures/fig2.parquet", FIG9]
 
 def make_results() -> None:
     """Write the scale and, in place of training, made-up metrics, here; then the tables of its figures."""
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=yaml_files.StrictLoader)
     content["seeds"] = [0]
     content["figures"] = {name: content["figures"][name] for name in ("fig2", "fig9")}
     content["figures"]["fig9"]["runs"][0]["methods"] = {"ivon": {}, "ls": {"alpha": [0, 0.3]}}

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.core.files import atomic_write
 from adaptive_smoothing.core.options import Annotated, Field, Strict, model_validator
-from adaptive_smoothing.pipeline import code_digest, scales, stages
+from adaptive_smoothing.pipeline import code_digest, stages, validation, yaml_files
 from adaptive_smoothing.pipeline.plan import CONFIG, Plan
 
 REMARKS = Path("docs/deviations.yaml")
@@ -134,7 +134,7 @@ def read(text: str, where: str) -> list[Value]:
     Raises UserError where a comment marks an assumption but no value stands in its line.
     """
     comments = _comments(text)
-    root = yaml.compose(text, Loader=scales.StrictLoader)
+    root = yaml.compose(text, Loader=yaml_files.StrictLoader)
     values, used = [], set[int]()
     for path, node in _leaves(root, ()) if root is not None else ():
         lines = range(node.start_mark.line, node.end_mark.line + 1)
@@ -151,7 +151,7 @@ def _value(text: str, path: KeyPath, node: yaml.Node, comment: str) -> Value:
     end = node.end_mark.index
     anchor = re.match(r"&\S+\s+", text[node.start_mark.index : end])
     start = node.start_mark.index + (anchor.end() if anchor else 0)
-    data = scales.StrictLoader("").construct_document(node)
+    data = yaml_files.StrictLoader("").construct_document(node)
     return Value(path, text[start:end], start, end, data, comment)
 
 
@@ -342,10 +342,10 @@ def load_remarks(path: Path, values: list[Value]) -> Remarks:
     file cannot be read.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=scales.StrictLoader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml_files.StrictLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    remarks: Remarks = scales.validate(TypeAdapter(Remarks), content, str(path))
+    remarks: Remarks = validation.validate(TypeAdapter(Remarks), content, str(path))
     assumed = {value.key: value for value in values if value.assumed}
     for key in remarks.reasons:
         if key not in assumed:
