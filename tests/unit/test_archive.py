@@ -50,8 +50,8 @@ def write_metrics(run: plan.Run, number: int) -> str:
     fixed = {**dict.fromkeys(numbers, 0.5), "diverged": False}
     fixed |= {"seconds": 1.0 + number, "device": "cpu", "threads": 1}
     rows = [{**fixed, "epoch": epoch, "test_accuracy": 0.1 * (number + 1)} for epoch in (1, 2)]
-    described = job.describe(run.specification, run.name, SCALE)
-    table = metrics.metrics_table(described, run.specification["hyperparameters"], rows)
+    described = job.describe(run.spec, run.name, SCALE)
+    table = metrics.metrics_table(described, run.spec.hyperparameters, rows)
     made = {"specification": run.specification, "code": run.code, **environment.snapshot()}
     parquet.write(file, table, made)
     return file
