@@ -1,16 +1,39 @@
-"""Which jobs go up together: those of one rule with equal requests, at most as many as an array may have."""
+"""The plugin's messages: to Snakemake's log on the head, to the job's log on a node."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
-
-from snakemake_executor_plugin_submitit.request import Request
-
-T = TypeVar("T")
+import contextlib
+import os
+from collections.abc import Iterable
+from typing import Any
 
 
-def batches(jobs: Sequence[T], kind: Callable[[T], tuple[str, Request]], size: int) -> list[list[T]]:
-    """Return all jobs, grouped by kind in the order of their coming, in pieces of at most `size`."""
-    groups: dict[tuple[str, Request], list[T]] = {}
-    for job in jobs:
-        groups.setdefault(kind(job), []).append(job)
-    return [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
+class Messages:
+    """Snakemake's log, with the plugin's name in front of every line."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    def info(self, text: str) -> None:
+        """Report an event."""
+        self._log.info(f"submitit executor: {text}.")
+
+    def warning(self, text: str) -> None:
+        """Report a problem."""
+        self._log.warning(f"submitit executor: {text}.")
+
+
+def few(items: Iterable[str], most: int = 3) -> str:
+    """Return the first items, and how many more there are."""
+    listed = list(items)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+def describe(error: BaseException) -> str:
+    """Return an unexpected error in words."""
+    return f"{type(error).__name__}: {error}"
+
+
+def write_to_job_log(text: str) -> None:
+    """Write a line to the job's log; a full disk must not end the job."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"submitit executor: {text}\n".encode())

@@ -1,8 +1,8 @@
-"""Starts the Snakemake that runs one job on the node: `python -m ….inner -m snakemake ARGUMENTS`.
+"""Starts the Snakemake that runs one job on the node: `python -m ….node_snakemake -m snakemake ARGUMENTS`.
 
-Snakemake runs a rule's command below a bash that dies of SIGTERM at once. Snakemake would then take the job for failed
-and delete its outputs, while the training below still writes them. With a trap, bash waits for the command and hands on
-its exit status; the command itself gets SIGTERM as ever, since a trap is not inherited.
+Snakemake runs a rule's command below a bash that dies of SIGTERM at once. Snakemake would then consider the job failed
+and delete its outputs, while the job below still writes them. With a trap, bash waits for the command and passes its
+exit status on. The command itself still receives SIGTERM, since a trap is not inherited.
 """
 
 import sys
@@ -18,7 +18,7 @@ def main() -> None:
     from snakemake.shell import shell
 
     if sys.argv[1:3] != ["-m", "snakemake"]:
-        sys.exit("error: this module starts jobs of the submitit executor: inner -m snakemake ARGUMENTS")
+        sys.exit("error: this module starts jobs of the submitit executor: node_snakemake -m snakemake ARGUMENTS")
     shell.prefix(PREFIX)
     interrupts.survive_sigterm()
     snakemake(sys.argv[3:])
