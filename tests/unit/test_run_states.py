@@ -138,12 +138,12 @@ def test_a_record_that_is_none_is_passed_over(text):
 
 
 def test_the_executors_journal():
-    from snakemake_executor_plugin_submitit.journal import Journal, Known, Submission
+    from snakemake_executor_plugin_submitit.journal import Journal, JournalTask, Submission
 
     assert run_states.queued() == {}
     run_states.JOURNAL.mkdir(parents=True)
     journal = Journal(run_states.JOURNAL / "journal.jsonl")
-    tasks = [Known(f"key{index}", (f"file{index}",), index) for index in range(3)]
+    tasks = [JournalTask(f"key{index}", (f"file{index}",), index) for index in range(3)]
     submission = Submission("token", "name", "train", "folder", "slurm", time.time(), tasks)
     journal.submit(submission)
     assert run_states.queued() == dict.fromkeys(("file0", "file1", "file2"), "a job without a number yet")
