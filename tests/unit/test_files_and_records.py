@@ -1,5 +1,6 @@
 """Files whole or not at all; Parquet with its record; damage named."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,8 +13,8 @@ from cases import NOWHERE
 
 from adaptive_smoothing.core import parquet
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.core.files import atomic_write
-from adaptive_smoothing.data import corruption, prepare, storage
+from adaptive_smoothing.core.files import atomic_write, sha256_of
+from adaptive_smoothing.data import labels, prepare, storage
 from adaptive_smoothing.training import metrics
 
 
@@ -41,13 +42,21 @@ def test_a_limit_on_file_size_stops_a_real_write_without_leftovers(tmp_path):
         "import pyarrow as pa; from adaptive_smoothing.core import parquet, errors\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "import random; values = [random.random() for _ in range(10000)]\n"
-        "try: records.write(sys.argv[1], pa.table({'x': values}), {})\n"
+        "try: parquet.write(sys.argv[1], pa.table({'x': values}), {})\n"
         "except errors.UserError as error: sys.exit(str(error))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.parquet")], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("cannot write") and done.stderr.count("\n") == 1, done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_the_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
+    content = bytes(range(256)) * 5000
+    (tmp_path / "a.bin").write_bytes(content)
+    assert sha256_of(tmp_path / "a.bin") == hashlib.sha256(content).hexdigest()
+    with pytest.raises(UserError, match=r"absent\.bin: cannot be read \(No such file or directory\)"):
+        sha256_of(tmp_path / "absent.bin")
 
 
 def test_a_table_keeps_its_record(tmp_path):
@@ -95,7 +104,7 @@ def test_a_changed_byte_is_found_before_labels_are_made(tmp_path, files_in):
     content[-1] ^= 1
     (tmp_path / "test_images.npy").write_bytes(content)
     with pytest.raises(UserError, match=r"not those that meta\.json vouches for"):
-        corruption.corrupt_labels(str(tmp_path), {"kind": "natural"}, 0, 0, 0, str(tmp_path / "labels.parquet"))
+        labels.corrupt_labels(str(tmp_path), {"kind": "natural"}, 0, 0, 0, str(tmp_path / "labels.parquet"))
     assert not (tmp_path / "labels.parquet").exists()
 
 

@@ -39,7 +39,7 @@ def test_the_papers_claims_are_judged_at_every_scale(finished):
     assert set(metadata["tables"]) == {f"results/tiny/figures/{figure}.parquet" for figure in FIGURES}
     whole = rows[(rows["scenario"] == "all") & (rows["reading"] == "as the paper")]
     assert whole.set_index("claim")["verdict"]["C2"] == "reproduced"
-    seeds = rows[(rows["claim"] == "C5a") & (rows["scenario"] == "symmetric20, against LS")]
+    seeds = rows[(rows["claim"] == "C5a") & (rows["scenario"] == "symmetric 20 %, against LS")]
     assert set(seeds["seeds"]) == {0, 1} and not seeds["verdict"].isin(["reproduced", "not reproduced"]).any()
     page = (finished.folder / "results/tiny/claims.md").read_text()
     assert "tiny scale" in page and "one seed: no interval" in page
