@@ -18,7 +18,7 @@ from adaptive_smoothing.core import environment, parquet, paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.figures import draw, draw_record
-from adaptive_smoothing.pipeline import plan, scales
+from adaptive_smoothing.pipeline import plan, yaml_files
 from adaptive_smoothing.pipeline.commands import archive
 from adaptive_smoothing.results import collect
 from adaptive_smoothing.training import job, metrics
@@ -31,7 +31,7 @@ TABLES = [f"results/{SCALE}/figures/fig2.parquet", FIG9]
 
 def make_results() -> None:
     """Write the scale and, in place of training, made-up metrics, here; then the tables of its figures."""
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=yaml_files.StrictLoader)
     content["seeds"] = [0]
     content["figures"] = {name: content["figures"][name] for name in ("fig2", "fig9")}
     content["figures"]["fig9"]["runs"][0]["methods"] = {"ivon": {}, "ls": {"alpha": [0, 0.3]}}
@@ -51,7 +51,7 @@ def write_metrics(run: plan.Run, number: int) -> str:
     fixed |= {"seconds": 1.0 + number, "device": "cpu", "threads": 1}
     rows = [{**fixed, "epoch": epoch, "test_accuracy": 0.1 * (number + 1)} for epoch in (1, 2)]
     described = job.describe(run.spec, run.name, SCALE)
-    table = metrics.metrics_table(described, run.specification["hyperparameters"], rows)
+    table = metrics.metrics_table(described, run.spec.hyperparameters, rows)
     made = {"specification": run.specification, "code": run.code, **environment.snapshot()}
     parquet.write(file, table, made)
     return file
@@ -253,12 +253,12 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(project):
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"format": "other"}, "MANIFEST.json: key 'format' is 'other'"),
-        ({"scale": "../synthetic"}, "MANIFEST.json: key 'scale' is '../synthetic'"),
-        ({"scale": ".."}, "MANIFEST.json: key 'scale' is '..'"),
+        ({"format": "other"}, "MANIFEST.json, format: unknown value 'other'"),
+        ({"scale": "../synthetic"}, 'MANIFEST.json, scale: "../synthetic" is not allowed'),
+        ({"scale": ".."}, 'MANIFEST.json, scale: ".." is not allowed'),
         ({"scale": "small"}, "which is no table or metrics of scale 'small'"),
-        ({"members": [FIG9]}, "MANIFEST.json: key 'members' is"),
-        ({"more": 1}, "MANIFEST.json, in the top level: unknown key 'more'"),
+        ({"members": [FIG9]}, "MANIFEST.json, members: "),
+        ({"more": 1}, "MANIFEST.json: unknown key 'more'"),
     ],
 )
 def test_another_manifest_is_refused(project, changed, sentence, capsys):

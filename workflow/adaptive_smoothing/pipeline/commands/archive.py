@@ -28,7 +28,7 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import atomic_write, sha256_of
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import draw, draw_record
-from adaptive_smoothing.pipeline import plan, scales
+from adaptive_smoothing.pipeline import plan, validation
 from adaptive_smoothing.pipeline.commands import common
 
 MANIFEST = "MANIFEST.json"
@@ -129,7 +129,7 @@ def _read(file: str, largest: int) -> tuple[str, Files]:
         content = json.loads(files.pop(MANIFEST, b""))
     except (ValueError, RecursionError):
         raise UserError(f"{file}: is no archive of this pipeline's results: {MANIFEST} is missing or damaged") from None
-    manifest: Manifest = scales.validate(TypeAdapter(Manifest), content, f"{file}, {MANIFEST}")
+    manifest: Manifest = validation.validate(TypeAdapter(Manifest), content, f"{file}, {MANIFEST}")
     for path in manifest.members.keys() | files.keys():
         if path not in files or _sha256(files[path]) != manifest.members.get(path):
             raise UserError(f"{file}: {path!r} is missing, was changed, or is not listed in {MANIFEST}")
