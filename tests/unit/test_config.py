@@ -72,7 +72,7 @@ def changed(*changes):
         (
             "figures/fig77",
             {"title": "x"},
-            ", figures.fig77: unknown figure 'fig77' (did you mean 'fig7'?); legal: ",
+            ", figures.fig77: unknown figure kind 'fig77' (did you mean 'fig7'?); legal: ",
         ),
         ("figures/fig2/options/colour", 1, ", figures.fig2.options: unknown key 'colour'; legal: largest_mean, "),
     ],

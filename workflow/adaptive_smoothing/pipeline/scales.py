@@ -23,6 +23,7 @@ def _is_scalar(value: Any) -> Any:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$", description="letters, digits, '_' and '.' only")]
+FigureName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", description="letters, digits and '_' only")]
 Axis = Annotated[tuple[Annotated[Any, AfterValidator(_is_scalar)], ...], Field(min_length=1)]
 Grid = dict[str, Axis]  # hyper-parameter → its values
 Seed = Annotated[int, Field(ge=0)]
@@ -114,12 +115,17 @@ class RunGrid(Strict):
 
 
 class Figure(Strict):
-    """One figure: its title, its runs, whether each run's label noise is measured, and the figure's own options."""
+    """One figure: its title, its runs, whether each run's label noise is measured, and the options of its kind."""
 
     title: str
+    kind: Name | None = Field(default=None, description="the registered figure that draws it; null: that of its name")
     runs: tuple[RunGrid, ...] = ()
     label_noise_mc_samples: PositiveInt | None = None
     options: dict[str, Any] = {}
+
+    def kind_of(self, name: str) -> str:
+        """Return the registered kind of this figure, whose name is `name`."""
+        return self.kind or name
 
 
 class Scale(Strict):
@@ -139,8 +145,8 @@ class Scale(Strict):
     datasets: dict[Name, Dataset]
     noises: dict[Name, NoiseEntry]
     setups: dict[Name, Setup]
-    figures: dict[Name, Figure]
-    extras: dict[Name, Figure] = Field(
+    figures: dict[FigureName, Figure]
+    extras: dict[FigureName, Figure] = Field(
         default={}, description="figures that the paper does not have, from runs that it does; no part of the scale"
     )
 

@@ -54,10 +54,11 @@ class Source(BaseModel):
 
 
 class TableRecord(BaseModel):
-    """What a table's metadata says of its origin: scale, figure, and the runs that it was made from."""
+    """What a table's metadata says of its origin: scale, figure with its kind, and the runs that it was made from."""
 
     scale: str
     figure: str
+    kind: str
     runs: dict[Annotated[str, Field(pattern=f"^{PART}(/{PART})*$")], Source]
 
 
@@ -108,7 +109,7 @@ def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> str:
     if not plan.CONFIG.is_dir():
         raise UserError(f"there is no folder '{plan.CONFIG}' here; call figures-from in the project's folder")
     scale, files = _read(file, largest)
-    figures = {figure: path for figure in registry.names("figure") if (path := _table(scale, figure)) in files}
+    figures = {figure: path for path in sorted(files) if (figure := paths.figure_of_table(path, scale))}
     if not force and (differing := _differing(scale, files, figures)):
         raise UserError(
             f"{file}: {len(differing)} of the project's files differ from the archive's or were drawn from others, the "
@@ -156,12 +157,14 @@ def _unpacked(file: str, largest: int) -> Files:
 def _check(files: Files, scale: str, source: str) -> None:
     """Raise UserError unless the files are tables of figures and the very metrics that these were made from."""
     accounted = set()
-    for figure in registry.names("figure"):
-        if (table := _table(scale, figure)) not in files:
+    for table in sorted(files):
+        figure = paths.figure_of_table(table, scale)
+        if figure is None:
             continue
         record = _table_record(files[table], f"{source}: {table}")
         if (record.scale, record.figure) != (scale, figure):
             raise UserError(f"{source}: {table} is not the table of {figure} at scale '{scale}'")
+        registry.check("figure", record.kind, f"{source}: {table}")
         made_from = {paths.METRICS.format(scale=scale, run=run): run_source for run, run_source in record.runs.items()}
         for path, metrics in made_from.items():
             if path not in files or _sha256(files[path]) != metrics.sha256:
@@ -169,10 +172,6 @@ def _check(files: Files, scale: str, source: str) -> None:
         accounted |= {table, *made_from}
     if foreign := sorted(files.keys() - accounted):
         raise UserError(f"{source}: holds {foreign[0]!r}, which is no table or metrics of scale '{scale}'")
-
-
-def _table(scale: str, figure: str) -> str:
-    return paths.TABLE.format(scale=scale, figure=figure)
 
 
 def _table_record(table: bytes, where: str) -> TableRecord:

@@ -42,11 +42,11 @@ def so_far(scale: str) -> str:
     judge.judge(scale, label, own, to["CLAIMS"], to["CLAIMS_TABLE"], stages.code("judge_claims"))
     outputs = {"index": _moved(paths.INDEX.format(scale=scale)), "page": _moved(paths.INDEX_PAGE.format(scale=scale))}
     write.write(
-        scale,
-        label,
-        tables,
-        to["CLAIMS"],
-        to["CLAIMS_TABLE"],
+        scale=scale,
+        label=label,
+        tables=tables,
+        claims=to["CLAIMS"],
+        claims_table=to["CLAIMS_TABLE"],
         documents=list(planned.documents()),
         about=planned.about(),
         policy="warn",
