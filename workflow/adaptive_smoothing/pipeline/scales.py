@@ -108,9 +108,7 @@ class RunGrid(Strict):
     setup: Name
     noises: tuple[Name, ...] = Field(min_length=1)
     methods: dict[str, Grid] = Field(min_length=1)
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = Field(
-        default=None, description="null: the scale's"
-    )
+    seeds: Seeds | None = Field(default=None, description="null: the scale's")
 
 
 class Figure(Strict):
