@@ -55,6 +55,8 @@ def changed(*changes):
         ("seeds", [], ", seeds: [] is not allowed; it must not be empty"),
         ("seeds", 3, ", seeds: 3 is not allowed; it must be a list"),
         ("seeds", [0, "x"], ', seeds[1]: "x" is not allowed; it must be a whole number'),
+        ("data_variant", "a b", ', data_variant: "a b" is not allowed; it must consist of letters, digits, '),
+        ("noises", {"a b": {"kind": "natural"}}, ', noises.a b: "a b" is not allowed; it must consist of letters, '),
         (
             "datasets/digits/name",
             "digitz",

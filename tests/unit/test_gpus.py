@@ -226,14 +226,14 @@ def test_jobs_see_their_own_device(tmp_path, nvidia_smi, monkeypatch, warmed):
         process.stop()
 
 
-def test_the_warm_process_leaves_cuda_alone():
+def test_the_fork_server_leaves_cuda_alone():
     """A fork cannot use CUDA once the process it comes from has; nor would it then see its own devices only."""
     code = (
         "import importlib, torch\n"
         "from adaptive_smoothing.pipeline.runtime import fork_server\n"
         "asked = []\n"
         "torch._C._cuda_getDeviceCount = lambda: asked.append('devices') or 0\n"
-        "for module in warm.PRELOADED:\n"
+        "for module in fork_server.PRELOAD:\n"
         "    importlib.import_module(module)\n"
         "print(len(asked), torch.cuda.is_initialized())\n"
         "torch.cuda._is_compiled = lambda: True\n"  # also where torch was built for the CPU only

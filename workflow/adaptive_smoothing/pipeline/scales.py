@@ -3,6 +3,7 @@
 `scale_files.load_scale` reads one; unknown keys are refused at every level. Plan-time only: no torch, no pandas.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
@@ -22,7 +23,13 @@ def _is_scalar(value: Any) -> Any:
     raise PydanticCustomError("scalar", "it must be a number, a word, true or false")
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$", description="letters, digits, '_' and '.' only")]
+def _is_name(word: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_.]+", word):
+        return word
+    raise PydanticCustomError("name", "it must consist of letters, digits, '_' and '.'")
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
 Axis = Annotated[tuple[Annotated[Any, AfterValidator(_is_scalar)], ...], Field(min_length=1)]
 Grid = dict[str, Axis]  # hyper-parameter → its values
 Seed = Annotated[int, Field(ge=0)]
@@ -156,7 +163,9 @@ class Settings(Strict):
     data_root: str | None = Field(default=None, description="folder of downloaded archives; default data/raw")
     device: Device | None = Field(default=None, description="overrides the scale's choice of device")
     assign_gpus: bool = Field(default=False, description="each local training takes free GPUs for itself")
-    warm: bool = Field(default=True, description="whether one warm process serves all local jobs")
+    fork_server: bool = Field(
+        default=True, description="whether local jobs are forks of one process that has imported torch"
+    )
     scale: Name = Field(default="paper", description="whose claims and extras the targets of these names make")
 
 

@@ -39,7 +39,7 @@ TYPES = {
 }
 # What else it must be, by the whole type
 RULES = {
-    "string_pattern_mismatch": "it must consist of letters, digits, '_' and '.'",
+    "string_pattern_mismatch": "it must match {pattern}",
     "string_too_short": "it must not be empty",
     "too_short": "it must not be empty",
 }
@@ -108,7 +108,7 @@ class Problem:
     def _rule(self) -> str:
         problem = self.details["type"]
         if problem in RULES:
-            return RULES[problem]
+            return RULES[problem].format(**self.details.get("ctx", {}))
         if expected := TYPES.get(problem.partition("_")[0]):
             return f"it must be {expected}"
         return self.details["msg"].removeprefix("Value error, ").replace("Input should", "it must")
