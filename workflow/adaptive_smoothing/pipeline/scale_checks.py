@@ -64,7 +64,7 @@ def _check_figures_name(key: str, name: str, place: Place) -> None:
     if name.startswith(EXTRA) != (key == "extras"):
         other = "figures" if key == "extras" else "extras"
         raise UserError(
-            f"{place}: '{name}' belongs under '{other}': names of extras begin with '{EXTRA}', and no other figure's does"
+            f"{place}: '{name}' belongs under '{other}'; names of extras begin with '{EXTRA}', and only those"
         )
 
 

@@ -3,6 +3,7 @@
 `scale_files.load_scale` reads one; unknown keys are refused at every level. Plan-time only: no torch, no pandas.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
@@ -22,7 +23,13 @@ def _is_scalar(value: Any) -> Any:
     raise PydanticCustomError("scalar", "it must be a number, a word, true or false")
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$", description="letters, digits, '_' and '.' only")]
+def _is_name(word: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_.]+", word):
+        return word
+    raise PydanticCustomError("name", "it must consist of letters, digits, '_' and '.'")
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
 FigureName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", description="letters, digits and '_' only")]
 Axis = Annotated[tuple[Annotated[Any, AfterValidator(_is_scalar)], ...], Field(min_length=1)]
 Grid = dict[str, Axis]  # hyper-parameter → its values
@@ -109,9 +116,7 @@ class RunGrid(Strict):
     setup: Name
     noises: tuple[Name, ...] = Field(min_length=1)
     methods: dict[str, Grid] = Field(min_length=1)
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = Field(
-        default=None, description="null: the scale's"
-    )
+    seeds: Seeds | None = Field(default=None, description="null: the scale's")
 
 
 class Figure(Strict):
