@@ -11,9 +11,8 @@ from collections.abc import Iterator
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.figures._style import method_looks
-from adaptive_smoothing.results.names import parameter_value
-from adaptive_smoothing.results.summary import best, final, over_seeds
+from adaptive_smoothing.results.names import method_name
+from adaptive_smoothing.results.summary import best_runs, grid_of, last_epochs, over_seeds
 
 FIGURES = ("fig5", "fig7", "fig8", "fig9")
 METHODS = ("ls", "sam", "ivon")
@@ -22,15 +21,14 @@ METHODS = ("ls", "sam", "ivon")
 def rows(scale: str, figure: str) -> Iterator[str]:
     """Yield a line a noise: figure, noise, and each method's accuracy in percent."""
     frame, description = parquet.read_frame(paths.TABLE.format(scale=scale, figure=figure))
-    runs = final(frame, description)
+    runs = last_epochs(frame, description)
     for task, of_task in runs.groupby("task", sort=False):
         cells = []
         for method in METHODS:
-            grid = description["grids"].get(method, [])
-            summary = over_seeds(of_task[of_task["method"] == method], ["method", *grid])
-            row = best(summary, ["method"]).iloc[0]
-            chosen = ", ".join(parameter_value(axis, row[axis]) for axis in grid)
-            cells.append(f"{row['accuracy']:.1f} ± {row['accuracy_std']:.1f}" + (f" ({chosen})" if chosen else ""))
+            grid = grid_of(description, method, of_task)
+            row = over_seeds(best_runs(of_task[of_task["method"] == method], grid), ["chosen"]).iloc[0]
+            chosen = f" ({row['chosen']})" if row["chosen"] else ""
+            cells.append(f"{row['accuracy']:.1f} ± {row['accuracy_std']:.1f}{chosen}")
         yield f"| {figure.removeprefix('fig')} | {task} | {' | '.join(cells)} |"
 
 
@@ -38,8 +36,7 @@ def main() -> None:
     """Print the table of the scale named on the command line."""
     if len(sys.argv) != 2:
         raise UserError("which scale? usage: python benchmarks/accuracy_table.py SCALE")
-    looks = method_looks(METHODS)
-    print(f"| figure | noise | {' | '.join(looks[method].name for method in METHODS)} |")
+    print(f"| figure | noise | {' | '.join(map(method_name, METHODS))} |")
     print("| --- " * (2 + len(METHODS)) + "|")
     for figure in FIGURES:
         for line in rows(sys.argv[1], figure):

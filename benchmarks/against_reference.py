@@ -17,7 +17,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ from reference import common
 from torch.utils.data import DataLoader
 
 from adaptive_smoothing.core import parquet, paths
-from adaptive_smoothing.data import corruption, prepare, storage
+from adaptive_smoothing.core.specification import NoiseSpec, RunSpec
+from adaptive_smoothing.data import labels, prepare, storage
 from adaptive_smoothing.models import build
 from adaptive_smoothing.pipeline import plan
 from adaptive_smoothing.training import job
@@ -38,52 +38,50 @@ NOISE = "symmetric20"
 RUNS: dict[str, dict[str, Any]] = {"ls": {"alpha": 0.3}, "sam": {"rho": 0.1}, "ols": {}, "ivon": {"hessian": "learned"}}
 
 
-def run_of(planned: plan.Plan, method: str, seed: int) -> plan.Run:
-    """Return the run of a method with the noise and the seed, at the hyper-parameters that RUNS names."""
+def spec_of(planned: plan.Plan, method: str, seed: int) -> RunSpec:
+    """Return the specification of a run of a method with the noise and the seed, at the hyper-parameters that RUNS names."""
     for run in planned.runs.values():
-        settings = run.specification["hyperparameters"]
+        settings = run.spec.hyperparameters
         chosen = all(settings.get(key) == value for key, value in RUNS[method].items())
         if run.setup == "digits" and run.method == method and chosen:
-            noise = {"key": NOISE, **planned.noise(NOISE)}
-            return replace(run, specification={**run.specification, "noise": noise, "seed": seed})
+            noise = NoiseSpec(key=NOISE, **planned.noise(NOISE))
+            return run.spec.model_copy(update={"noise": noise, "seed": seed})
     raise LookupError(f"no run of {method} with {RUNS[method]} in scale {SCALE}")
 
 
 def written(folder: Path, planned: plan.Plan) -> tuple[str, str]:
     """Make dataset and noisy labels as the rules do; return the dataset's folder and the labels' file."""
-    run = run_of(planned, "ls", 0)
+    run = next(run for run in planned.runs.values() if run.setup == "digits")
     source = planned.sources()[run.dataset_folder]
     dataset = folder / run.dataset_folder
     files = {name: str(dataset / name) for name in paths.DATASET_FILES}
     prepare.prepare(**source, files=files, source={"root": str(folder), "mirrors": [], "fetch": False})
     noisy = str(folder / "labels.parquet")
     split = planned.split(run.dataset_folder)
-    corruption.corrupt_labels(str(dataset), planned.noise(NOISE), planned.scale.noise_seed, **split, output=noisy)
+    labels.corrupt_labels(str(dataset), planned.noise(NOISE), planned.scale.noise_seed, **split, output=noisy)
     return str(dataset), noisy
 
 
-def library(folder: Path, specification: plan.Specification, dataset: str, noisy: str) -> float:
+def library(folder: Path, spec: RunSpec, dataset: str, noisy: str) -> float:
     """Train with the library; return the last test accuracy."""
     metrics = str(folder / "metrics.parquet")
     with contextlib.redirect_stdout(io.StringIO()):
         job.train(
-            specification,
-            "run",
-            SCALE,
-            dataset,
-            noisy,
-            metrics,
-            None,
-            {},
-            threads=1,
+            specification=spec.plain(),
+            run="run",
+            scale=SCALE,
+            dataset=dataset,
+            labels=noisy,
+            metrics=metrics,
+            code={},
             checkpoint_minutes=10,
-            device="cpu",
+            machine={"device": "cpu"},
         )
     accuracy: float = pq.read_table(metrics).column("test_accuracy")[-1].as_py()
     return accuracy
 
 
-def script(specification: plan.Specification, dataset: str, noisy: str) -> float:
+def script(spec: RunSpec, dataset: str, noisy: str) -> float:
     """Train with the literal script; return the last test accuracy."""
     prepared = storage.open_prepared(dataset)
     frame, _ = parquet.read_frame(noisy)
@@ -92,17 +90,17 @@ def script(specification: plan.Specification, dataset: str, noisy: str) -> float
     transform = common.transform(prepared.mean.tolist(), prepared.std.tolist())
     train = common.Images(np.asarray(arrays.train_images)[rows], frame["noisy"].to_numpy()[rows], transform)
     test = common.Images(np.asarray(arrays.test_images), np.asarray(arrays.test_labels), transform)
-    torch.manual_seed(specification["seed"])
-    model = build.build_model(specification, prepared)
-    method = importlib.import_module(f"reference.{specification['method']}")
+    torch.manual_seed(spec.seed)
+    model = build.build_model(spec, prepared)
+    method = importlib.import_module(f"reference.{spec.method}")
     extra = {"classes": len(arrays.classes), "train_size": len(train)}
     accuracy: float = method.train(
         model,
-        DataLoader(train, specification["batch_size"], shuffle=True),
+        DataLoader(train, spec.batch_size, shuffle=True),
         DataLoader(test, 1000),
-        specification["epochs"],
-        specification["evaluate_every"],
-        {**specification["hyperparameters"], **extra},
+        spec.epochs,
+        spec.evaluate_every,
+        {**spec.hyperparameters, **extra},
     )
     return accuracy
 
@@ -132,7 +130,7 @@ def main() -> None:
         folder = Path(temporary)
         dataset, noisy = written(folder, planned)
         for method in RUNS:
-            specifications = [run_of(planned, method, seed).specification for seed in seeds]
+            specifications = [spec_of(planned, method, seed) for seed in seeds]
             library(folder, specifications[0], dataset, noisy)  # whatever is imported or compiled once a process
             pairs = [
                 (timed(script, one, dataset, noisy), timed(library, folder, one, dataset, noisy))

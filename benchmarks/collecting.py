@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from adaptive_smoothing.core import environment, parquet, paths
+from adaptive_smoothing.core.specification import RunSpec
 from adaptive_smoothing.pipeline import plan
 from adaptive_smoothing.results import collect
 from adaptive_smoothing.training import job, metrics
@@ -28,11 +28,11 @@ from adaptive_smoothing.training import job, metrics
 FIGURE = "fig5"
 
 
-def runs_of(figure: plan.FigurePlan, count: int) -> Iterator[dict[str, Any]]:
+def runs_of(figure: plan.FigurePlan, count: int) -> Iterator[RunSpec]:
     """Yield `count` specifications: the figure's, with more seeds."""
     for number in range(count):
         run = figure.runs[number % len(figure.runs)]
-        yield {**run.specification, "seed": number // len(figure.runs)}
+        yield run.spec.model_copy(update={"seed": number // len(figure.runs)})
 
 
 def write(folder: Path, figure: plan.FigurePlan, count: int) -> list[str]:
@@ -41,16 +41,16 @@ def write(folder: Path, figure: plan.FigurePlan, count: int) -> list[str]:
     fixed = {"diverged": False, "seconds": 1.0, "device": "cpu", "threads": 1, "peak_memory_mb": 1.0, "restarts": 0}
     measured = [name for name, kind in metrics.EPOCH_COLUMNS.items() if kind == pa.float64()]
     files = []
-    for number, specification in enumerate(runs_of(figure, count)):
-        epochs = range(specification["evaluate_every"], specification["epochs"] + 1, specification["evaluate_every"])
+    for number, spec in enumerate(runs_of(figure, count)):
+        epochs = range(spec.evaluate_every, spec.epochs + 1, spec.evaluate_every)
         values = generator.random((len(epochs), len(measured)))
         rows = [
             {**fixed, "epoch": epoch, **dict(zip(measured, row, strict=True))}
             for epoch, row in zip(epochs, values.tolist(), strict=True)
         ]
-        described = job.describe(specification, str(number), paths.PAPER)
-        table = metrics.metrics_table(described, specification["hyperparameters"], rows)
-        record = {"specification": specification, "code": figure.runs[number % len(figure.runs)].code, **made}
+        described = job.describe(spec, str(number), paths.PAPER)
+        table = metrics.metrics_table(described, spec.hyperparameters, rows)
+        record = {"specification": spec.plain(), "code": figure.runs[number % len(figure.runs)].code, **made}
         files.append(str(folder / f"{number}.parquet"))
         parquet.encode(files[-1], table, record)  # without the fsync of records.write
     return files

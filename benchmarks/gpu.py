@@ -1,6 +1,6 @@
 """On a GPU: images/s, step times and IVON's share in them, on ResNet-34 with batches of 50: python benchmarks/gpu.py.
 
-Each method is timed plain, with all of `speed` that changes rounding, and with its steps captured as a CUDA graph, in
+Each method is timed plain, with all of `performance` that changes rounding, and with its steps captured as a CUDA graph, in
 turn within one process. Step times are those of the device, between two events. IVON's share is what its step takes
 beyond plain SGD's passes, as part of the step: 1 - (SGD's step - SGD's update) / IVON's step.
 """
@@ -12,14 +12,15 @@ from collections.abc import Callable
 import torch
 from steps import METHODS, batch, method, network
 
+from adaptive_smoothing.core.specification import Performance
 from adaptive_smoothing.training import cuda_graph, devices
 
-PLAIN = {"channels_last": False, "bf16": False, "tf32": False, "compile": False, "cuda_graph": False}
-SPEEDS = {
-    "plain": PLAIN,
-    "CUDA graph": {**PLAIN, "cuda_graph": True},
-    "fast": {**PLAIN, "channels_last": True, "bf16": True, "tf32": True},
-    "fast, CUDA graph": {**PLAIN, "channels_last": True, "bf16": True, "tf32": True, "cuda_graph": True},
+FAST = Performance(channels_last=True, bf16=True, tf32=True)
+SETTINGS = {
+    "plain": Performance(),
+    "CUDA graph": Performance(cuda_graph=True),
+    "fast": FAST,
+    "fast, CUDA graph": FAST.model_copy(update={"cuda_graph": True}),
 }
 
 
@@ -36,14 +37,14 @@ def milliseconds(run: Callable[[], object], count: int) -> float:
     return begin.elapsed_time(end) / count
 
 
-def measured(name: str, settings: dict[str, bool], size: int, count: int) -> tuple[float, float]:
+def measured(name: str, settings: Performance, size: int, count: int) -> tuple[float, float]:
     """Return milliseconds of a whole step and of SGD's update alone (0 for other methods)."""
     device = torch.device("cuda")
-    devices.be_deterministic(device, 1, settings["tf32"])
+    devices.be_deterministic(device, 1, settings.tf32)
     one = method(name, devices.configure(network(), settings, device))
-    steps = cuda_graph.CapturedStep(one.step, size if settings["cuda_graph"] else None, device)
+    steps = cuda_graph.CapturedStep(one.step, size if settings.cuda_graph else None, device)
     images, labels, indices = batch(size, "cuda")
-    if settings["channels_last"]:
+    if settings.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
     whole = milliseconds(lambda: steps(images, labels, indices), count)
     return whole, milliseconds(one.optimizer.step, count) if name == "SGD" else 0.0
@@ -60,10 +61,10 @@ def main() -> None:
         sys.exit()
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, ResNet-34, batches of {asked.batch}")
     print(f"{'':18s}{'':18s}{'ms a step':>10s}{'× SGD':>8s}{'images/s':>10s}{'share':>8s}")
-    for label, settings in SPEEDS.items():
+    for label, settings in SETTINGS.items():
         sgd = update = 0.0
         for name in METHODS:
-            if "ivon-opt" in name and settings["cuda_graph"]:
+            if "ivon-opt" in name and settings.cuda_graph:
                 continue  # its step computes on the host
             whole, own = measured(name, settings, asked.batch, asked.steps)
             if name == "SGD":

@@ -9,37 +9,39 @@ IVON one (lr, h0) serves all noises.
 """
 
 import sys
+from typing import Any
 
 import pandas as pd
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.results.summary import best_runs, last_epochs
 
 AXES = {"ls": ("lr", "alpha"), "sam": ("lr", "rho"), "ivon": ("lr", "hess_init")}
 PER_NOISE = ("alpha", "rho")  # chosen anew for each noise, as in the figures
 
 
-def scores(frame: pd.DataFrame, method: str) -> pd.Series:
+def scores(frame: pd.DataFrame, description: dict[str, Any], method: str) -> pd.Series:
     """Return the mean validation accuracy over noises (percent) of each choice that holds for all of them."""
-    axes = list(AXES[method])
-    rows = frame[frame["method"] == method]
-    final = rows[rows["epoch"] == rows["epoch"].max()]
-    means = final.groupby([*axes, "noise"])["validation_accuracy"].mean().mul(100)
-    kept = [axis for axis in axes if axis not in PER_NOISE]
-    return means.groupby([*kept, "noise"]).max().groupby(kept).mean()
+    runs = last_epochs(frame, description)
+    runs = runs[runs["method"] == method]
+    shared = [axis for axis in AXES[method] if axis not in PER_NOISE]
+    per_noise = [axis for axis in AXES[method] if axis in PER_NOISE]
+    best = best_runs(runs, per_noise, [*shared, "noise"], "validation")
+    return best.groupby([*shared, "noise"])["validation"].mean().groupby(shared).mean()
 
 
 def main(scale: str) -> None:
     """Print each method's scores and its pick, for each of the scale's tables."""
-    for name, described in plan.load(scale).scale.figures.items():
-        frame, _ = parquet.read_frame(paths.TABLE.format(scale=scale, figure=name))
-        print(f"{described.title}\n")
+    for name, figure in plan.load(scale).scale.figures.items():
+        frame, description = parquet.read_frame(paths.TABLE.format(scale=scale, figure=name))
+        print(f"{figure.title}\n")
         for method in AXES:
-            found = scores(frame, method)
+            means = scores(frame, description, method)
             print(f"{method}: validation accuracy, mean over noises, percent")
-            print(found.round(1).to_string())
-            print(f"pick: {dict(zip(found.index.names, pd.Series(found.idxmax()).tolist(), strict=True))}\n")
+            print(means.round(1).to_string())
+            print(f"pick: {dict(zip(means.index.names, pd.Series(means.idxmax()).tolist(), strict=True))}\n")
 
 
 if __name__ == "__main__":

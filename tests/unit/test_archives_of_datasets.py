@@ -1,33 +1,33 @@
-"""A dataset's own files: found, verified, fetched from mirrors and publishers, unpacked; real servers, on loopback."""
+"""A dataset's own files: verified, fetched from mirrors and publishers, unpacked; real servers, on loopback."""
 
 import gzip
 import hashlib
-import http.server
 import io
 import multiprocessing
 import os
 import signal
 import socket
 import tarfile
-import threading
 import time
-from collections import defaultdict
 from pathlib import Path
 
 import formats
 import numpy as np
 import pytest
 import torchvision.datasets
+from servers import serving
 
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.data import archives, download
-from adaptive_smoothing.data.archives import File, Part
+from adaptive_smoothing.data.archives import unpacked
 from adaptive_smoothing.data.datasets import cifar10, cifar100, fashion_mnist, mnist
+from adaptive_smoothing.data.download import File, Part, obtain
 from adaptive_smoothing.data.types import Source
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000).astype(np.uint8).tobytes()
 PACKED = gzip.compress(CONTENT, mtime=0)
+TRUNCATED = (PACKED[:1000], len(PACKED), 0)
 NAME = "set/raw/images.gz"
+LOCK = ".dataset-set.lock"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 forked = multiprocessing.get_context("fork")
 
@@ -36,69 +36,21 @@ def md5(data):
     return hashlib.md5(data).hexdigest()
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """Answers each path with the next of its scripted answers, the last one for ever; counts requests."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers = {}
-        self.requests = defaultdict(int)
-        self.over = threading.Event()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        answers = server.answers.get(self.path, ["404"])
-        answer = answers[min(server.requests[self.path], len(answers) - 1)]
-        server.requests[self.path] += 1
-        if answer == "hang":
-            server.over.wait(30)
-        elif isinstance(answer, str):
-            self.send_error(int(answer))
-        else:
-            sent, length, pause = answer if isinstance(answer, tuple) else (answer, len(answer), 0)
-            self.send_response(200)
-            self.send_header("Content-Length", str(length))
-            self.end_headers()
-            self.wfile.write(sent)
-            self.wfile.flush()
-            server.over.wait(pause)
-
-    def log_message(self, *arguments):
-        pass
-
-
-TRUNCATED = (PACKED[:1000], len(PACKED), 0)
-
-
 @pytest.fixture
 def server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.over.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(download, "WAITS", (0.01, 0.02))
-    monkeypatch.setattr(download, "TIMEOUT", 0.5)
-    monkeypatch.setattr(archives, "LOOK_AGAIN", 0.02)
+    with serving() as server:
+        yield server
 
 
 def file_at(*urls):
-    return File(NAME, md5(PACKED), urls, (Part("set/raw/images", md5(CONTENT)),))
+    part = Part("images", f"md5:{md5(CONTENT)}")
+    return File("images.gz", f"md5:{md5(PACKED)}", folder="set/raw", urls=urls, parts=(part,))
+
+
+def fetched(root, *urls, mirrors=(), timeout=0.5, retries=0):
+    """Obtain the file, fetching allowed; return its bytes."""
+    obtain("dataset set", [file_at(*urls)], Source(root, mirrors, timeout=timeout, retries=retries))
+    return (root / NAME).read_bytes()
 
 
 def tree(folder):
@@ -118,44 +70,41 @@ def write(path, data):
     path.write_bytes(data)
 
 
-def test_an_absent_file_is_fetched_from_the_publisher_and_later_used(tmp_path, server, capfd):
+def test_an_absent_file_is_fetched_from_the_publisher_and_later_used(tmp_path, server):
     server.answers["/images.gz"] = [PACKED]
-    file = file_at(f"{server.url}/images.gz")
     for _ in range(2):
-        archives.obtain("set", [file], Source(tmp_path))
-    assert (tmp_path / NAME).read_bytes() == PACKED
+        assert fetched(tmp_path, f"{server.url}/images.gz") == PACKED
     assert server.requests == {"/images.gz": 1}
-    assert files_below(tmp_path) == {NAME, ".set.lock"}
-    log = capfd.readouterr().out
-    assert f"{tmp_path / NAME}: {len(PACKED):,} bytes from {server.url}/images.gz" in log
-    assert log.count("archive, md5 good") == 2
+    assert files_below(tmp_path) == {NAME, LOCK}
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o666 & ~umask()
+
+
+def umask():
+    current = os.umask(0)
+    os.umask(current)
+    return current
 
 
 @pytest.mark.parametrize(
-    ("answers", "requests", "reason"),
+    ("answer", "reason"),
     [
-        (["404"], 1, r"HTTP status 404 \(Not Found\)"),
-        (["503"], 3, r"HTTP status 503"),
-        ([TRUNCATED], 3, rf"truncated: 1,000 of {len(PACKED):,} bytes came"),
-        ([b"<html>log in</html>"], 2, rf"19 bytes with md5 \w+, expected md5 {md5(PACKED)}"),
-        (["hang"], 3, r"no answer within 0.5 s"),
+        ("404", "404 Client Error"),
+        ("503", "503 Server Error"),
+        (TRUNCATED, "1000 bytes read"),
+        (b"<html>log in</html>", rf"19 bytes with md5 \w+, expected {md5(PACKED)}"),
+        ("hang", "no answer within 0.5 s"),
     ],
     ids=["404", "busy", "truncated", "wrong", "hanging"],
 )
-def test_a_source_that_fails_is_named_and_the_next_is_tried(tmp_path, server, capfd, answers, requests, reason):
-    server.answers["/bad/images.gz"] = answers
-    server.answers["/good/images.gz"] = [PACKED]
-    file = file_at(f"{server.url}/good/images.gz")
-    archives.obtain("set", [file], Source(tmp_path, mirrors=(f"{server.url}/bad",)))
-    assert (tmp_path / NAME).read_bytes() == PACKED
-    assert server.requests == {"/bad/images.gz": requests, "/good/images.gz": 1}
-    log = capfd.readouterr().out
-    assert f"{server.url}/bad: " in log
-    with pytest.raises(
-        UserError, match=rf"dataset set: {NAME} cannot be fetched \({server.url}/bad/images.gz: .*{reason}"
-    ):
-        archives.obtain("set", [file_at(f"{server.url}/bad/images.gz")], Source(tmp_path / "other"))
-    assert files_below(tmp_path / "other") == {".set.lock"}
+def test_a_source_that_fails_is_named_and_the_next_is_tried(tmp_path, server, capfd, answer, reason):
+    server.answers = {"/bad/images.gz": [answer], "/good/images.gz": [PACKED]}
+    good, bad = f"{server.url}/good/images.gz", f"{server.url}/bad"
+    assert fetched(tmp_path / "first", good, mirrors=(bad,)) == PACKED
+    assert server.requests == {"/bad/images.gz": 1, "/good/images.gz": 1}
+    assert f"{bad}/images.gz: " in capfd.readouterr().out
+    with pytest.raises(UserError, match=rf"dataset set: images.gz cannot be fetched \({bad}/images.gz: .*{reason}"):
+        fetched(tmp_path / "other", f"{bad}/images.gz")
+    assert files_below(tmp_path / "other") == {LOCK}
 
 
 @pytest.mark.parametrize(
@@ -163,8 +112,7 @@ def test_a_source_that_fails_is_named_and_the_next_is_tried(tmp_path, server, ca
 )
 def test_what_fails_once_is_tried_again_at_the_same_source(tmp_path, server, first):
     server.answers["/images.gz"] = [first, PACKED]
-    archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
-    assert (tmp_path / NAME).read_bytes() == PACKED
+    assert fetched(tmp_path, f"{server.url}/images.gz", retries=1) == PACKED
     assert server.requests == {"/images.gz": 2}
 
 
@@ -173,10 +121,10 @@ def test_nobody_answering_is_one_sentence_that_lists_all_and_says_what_to_do(tmp
         closed.bind(("127.0.0.1", 0))  # bound, but not listening: refused
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         with pytest.raises(UserError) as refused:
-            archives.obtain("set", [file_at(f"{url}/images.gz")], Source(tmp_path, mirrors=("/no/such", f"{url}/m/")))
+            fetched(tmp_path, f"{url}/images.gz", mirrors=("/no/such", f"{url}/m/"))
     assert str(refused.value) == (
-        f"dataset set: {NAME} cannot be fetched (/no/such: no such folder; {url}/m/: Connection refused; "
-        f"{url}/images.gz: Connection refused); without internet, put it (md5 {md5(PACKED)}) at {tmp_path / NAME}, "
+        f"dataset set: images.gz cannot be fetched (/no/such: no such folder; {url}/m/images.gz: Connection refused; "
+        f"{url}/images.gz: Connection refused); without internet, put it (md5:{md5(PACKED)}) at {tmp_path / NAME}, "
         f"or name a folder that has it in data_root or among the dataset's mirrors"
     )
 
@@ -187,9 +135,8 @@ def test_mirrors_come_first_in_their_order(tmp_path, server):
         folder.mkdir()
         if data is not None:
             write(folder / "images.gz", data)
-    source = Source(tmp_path / "root", mirrors=(f"{server.url}/", *map(str, folders)))
-    archives.obtain("set", [file_at(f"{server.url}/publisher/images.gz")], source)
-    assert (tmp_path / "root" / NAME).read_bytes() == PACKED
+    mirrors = (f"{server.url}/", *map(str, folders))
+    assert fetched(tmp_path / "root", f"{server.url}/publisher/images.gz", mirrors=mirrors) == PACKED
     assert server.requests == {"/images.gz": 1}, "the URL mirror was first, the publisher was not asked"
 
 
@@ -208,31 +155,33 @@ def test_a_mirror_folder_may_hold_the_file_in_any_form(tmp_path, held, data, obt
     write(tmp_path / "mirror" / held, data)
     source = Source(tmp_path / "root", mirrors=(str(tmp_path / "mirror"),))
     before = tree(tmp_path / "mirror")
-    with archives.unpacked("set", [file_at()], source) as folder:
+    with unpacked("dataset set", [file_at()], source) as folder:
         assert (folder / "set/raw/images").read_bytes() == CONTENT
     assert not folder.exists()
-    assert files_below(tmp_path / "root") == {obtained, ".set.lock"}
+    assert files_below(tmp_path / "root") == {obtained, LOCK}
     assert tree(tmp_path / "mirror") == before
+
+
+def test_a_url_may_hold_the_content_packed_anew(tmp_path, server):
+    server.answers["/images.gz"] = [again := gzip.compress(CONTENT, 1)]
+    assert fetched(tmp_path, f"{server.url}/images.gz") == again
 
 
 def test_a_mirror_by_file_url(tmp_path):
     write(tmp_path / "a mirror/images.gz", PACKED)
-    archives.obtain("set", [file_at()], Source(tmp_path / "root", mirrors=((tmp_path / "a mirror").as_uri(),)))
-    assert (tmp_path / "root" / NAME).read_bytes() == PACKED
+    assert fetched(tmp_path / "root", mirrors=((tmp_path / "a mirror").as_uri(),)) == PACKED
 
 
 def test_a_mirror_of_another_kind_is_refused(tmp_path):
     with pytest.raises(UserError, match="mirror 's3://bucket': cannot read s3://; legal: http://, https://, file://"):
-        archives.obtain("set", [file_at()], Source(tmp_path, mirrors=("s3://bucket",)))
+        fetched(tmp_path, mirrors=("s3://bucket",))
 
 
 @pytest.mark.parametrize("broken", [PACKED[:5000], b"", PACKED[:-1] + b"x"], ids=["truncated", "empty", "altered"])
-def test_a_broken_file_is_named_removed_and_fetched_again_once(tmp_path, server, capfd, broken):
+def test_a_broken_file_is_named_removed_and_fetched_again(tmp_path, server, capfd, broken):
     write(tmp_path / NAME, broken)
     server.answers["/images.gz"] = [PACKED]
-    archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
-    assert (tmp_path / NAME).read_bytes() == PACKED
-    assert server.requests == {"/images.gz": 1}
+    assert fetched(tmp_path, f"{server.url}/images.gz") == PACKED
     assert f"{tmp_path / NAME} is truncated or damaged ({len(broken):,} bytes" in capfd.readouterr().out
 
 
@@ -240,32 +189,39 @@ def test_a_broken_file_that_comes_broken_again_is_an_error_and_is_not_left(tmp_p
     write(tmp_path / NAME, PACKED[:5000])
     server.answers["/images.gz"] = [PACKED[:6000]]
     with pytest.raises(UserError, match=r"cannot be fetched .* is truncated or damaged \(6,000 bytes"):
-        archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
-    assert files_below(tmp_path) == {".set.lock"}
+        fetched(tmp_path, f"{server.url}/images.gz")
+    assert files_below(tmp_path) == {LOCK}
 
 
 def test_a_named_folder_is_verified_and_never_written(tmp_path, server):
     server.answers["/a.gz"] = server.answers["/b.gz"] = [PACKED]
     files = [
-        File(f"{name}.gz", md5(PACKED), (f"{server.url}/{name}.gz",), (Part(name, md5(CONTENT)),)) for name in "abc"
+        File(
+            f"{name}.gz",
+            f"md5:{md5(PACKED)}",
+            folder="",
+            urls=(f"{server.url}/{name}.gz",),
+            parts=(Part(name, f"md5:{md5(CONTENT)}"),),
+        )
+        for name in "abc"
     ]
     write(tmp_path / "a.gz", PACKED[:100])
     write(tmp_path / "c.gz", PACKED)
     before = tree(tmp_path)
     with pytest.raises(UserError) as refused:
-        archives.obtain("set", files, Source(tmp_path, mirrors=(server.url,), fetch=False))
+        obtain("dataset set", files, Source(tmp_path, mirrors=(server.url,), fetch=False))
     message = str(refused.value)
     assert f"{tmp_path}/a.gz is truncated or damaged (100 bytes with md5 {md5(PACKED[:100])}" in message
-    assert f"{tmp_path}/b.gz is missing (md5 {md5(PACKED)}), published at {server.url}/b.gz" in message
+    assert f"{tmp_path}/b.gz is missing (md5:{md5(PACKED)}), published at {server.url}/b.gz" in message
     assert "c.gz" not in message
     assert tree(tmp_path) == before
     write(tmp_path / "b", CONTENT[:-1])
     write(tmp_path / "a.gz", PACKED)
     with pytest.raises(UserError, match=rf"{tmp_path}/b is truncated or damaged"):
-        archives.obtain("set", files, Source(tmp_path, fetch=False))
+        obtain("dataset set", files, Source(tmp_path, fetch=False))
     write(tmp_path / "b", CONTENT)
     before = tree(tmp_path)
-    with archives.unpacked("set", files, Source(tmp_path, fetch=False)) as folder:
+    with unpacked("dataset set", files, Source(tmp_path, fetch=False)) as folder:
         assert [(folder / name).read_bytes() == CONTENT for name in "abc"] == [True] * 3
     assert tree(tmp_path) == before
     assert not server.requests
@@ -274,30 +230,28 @@ def test_a_named_folder_is_verified_and_never_written(tmp_path, server):
 def test_other_data_in_the_same_format_need_no_checksum_but_must_be_there(tmp_path):
     source = Source(tmp_path, fetch=False, published=False)
     with pytest.raises(UserError, match=rf"{tmp_path / NAME} is missing"):
-        archives.obtain("set", [file_at()], source)
+        obtain("dataset set", [file_at()], source)
     write(tmp_path / NAME, gzip.compress(b"tiny"))
-    with archives.unpacked("set", [file_at()], source) as folder:
+    with unpacked("dataset set", [file_at()], source) as folder:
         assert (folder / "set/raw/images").read_bytes() == b"tiny"
     write(tmp_path / NAME, PACKED[:5000])
     with (
         pytest.raises(UserError, match=rf"dataset set: {tmp_path / NAME} cannot be unpacked .*ended before"),
-        archives.unpacked("set", [file_at()], source),
+        unpacked("dataset set", [file_at()], source),
     ):
         pass
 
 
-def fetch_in_child(root, url, barrier):
-    barrier.wait()
-    archives.obtain("set", [file_at(url)], Source(root))
+def fetching(root, url, timeout=0.5):
+    """Start a process that fetches `url`, and a second time if the first fails."""
+    child = forked.Process(target=fetched, args=(root, url), kwargs={"timeout": timeout, "retries": 1})
+    child.start()
+    return child
 
 
 def test_two_processes_fetch_once(tmp_path, server):
     server.answers["/images.gz"] = [(PACKED, len(PACKED), 0.3)]
-    barrier = forked.Barrier(2)
-    arguments = (tmp_path, f"{server.url}/images.gz", barrier)
-    children = [forked.Process(target=fetch_in_child, args=arguments) for _ in range(2)]
-    for child in children:
-        child.start()
+    children = [fetching(tmp_path, f"{server.url}/images.gz") for _ in range(2)]
     for child in children:
         child.join(30)
     assert [child.exitcode for child in children] == [0, 0]
@@ -305,28 +259,15 @@ def test_two_processes_fetch_once(tmp_path, server):
     assert server.requests == {"/images.gz": 1}
 
 
-def test_who_comes_second_waits_says_so_and_uses_what_came(tmp_path, server, capfd):
+def test_who_comes_second_waits_says_so_and_uses_what_the_first_fetched(tmp_path, server, capfd):
     server.answers["/images.gz"] = [(PACKED[:5000], len(PACKED), 30), PACKED]  # the first never ends
-    barrier = forked.Barrier(1)
-    child = forked.Process(target=fetch_in_child, args=(tmp_path, f"{server.url}/images.gz", barrier))
-    child.start()
-    wait_for(lambda: any((tmp_path / "set/raw").glob(".images.gz.*")))
-    failures = []
-
-    def second():
-        try:
-            archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
-        except Exception as error:
-            failures.append(error)
-
-    waiting = threading.Thread(target=second)
-    waiting.start()
-    waiting.join(20)
+    child = fetching(tmp_path, f"{server.url}/images.gz")
+    wait_for(lambda: server.requests["/images.gz"] == 1)
+    assert fetched(tmp_path, f"{server.url}/images.gz") == PACKED
     child.join(20)
-    assert not waiting.is_alive() and child.exitcode == 0 and not failures
-    assert (tmp_path / NAME).read_bytes() == PACKED
+    assert child.exitcode == 0
     assert server.requests == {"/images.gz": 2}, "one process's two attempts"
-    assert ".set.lock: another process is fetching set; waits for it" in capfd.readouterr().out
+    assert f"{LOCK}: another process is fetching these files; waiting for it" in capfd.readouterr().out
 
 
 def wait_for(condition):
@@ -336,22 +277,17 @@ def wait_for(condition):
         time.sleep(0.01)
 
 
-def test_a_process_killed_while_fetching_leaves_nothing_that_is_taken_for_whole(tmp_path, server, monkeypatch):
+def test_a_process_killed_while_fetching_leaves_nothing_that_is_taken_for_whole(tmp_path, server):
     server.answers["/images.gz"] = [(PACKED[:5000], len(PACKED), 30), PACKED]
-    monkeypatch.setattr(download, "TIMEOUT", 20)
-    child = forked.Process(target=fetch_in_child, args=(tmp_path, f"{server.url}/images.gz", forked.Barrier(1)))
-    child.start()
-    wait_for(lambda: any((tmp_path / "set/raw").glob(".images.gz.*")))
+    child = fetching(tmp_path, f"{server.url}/images.gz", timeout=20)
     wait_for(lambda: server.requests["/images.gz"] == 1)
     os.kill(child.pid, signal.SIGKILL)
     child.join(10)
-    (leftover,) = (tmp_path / "set/raw").iterdir()
-    assert leftover.name.startswith(".images.gz.")
+    assert not (tmp_path / NAME).exists() and len(files_below(tmp_path)) > 1
     with pytest.raises(UserError, match="is missing"):
-        archives.obtain("set", [file_at()], Source(tmp_path, fetch=False))
-    archives.obtain("set", [file_at(f"{server.url}/images.gz")], Source(tmp_path))
-    assert files_below(tmp_path) == {NAME, ".set.lock"}
-    assert (tmp_path / NAME).read_bytes() == PACKED
+        obtain("dataset set", [file_at()], Source(tmp_path, fetch=False))
+    assert fetched(tmp_path, f"{server.url}/images.gz") == PACKED
+    assert files_below(tmp_path) == {NAME, LOCK}
 
 
 def tar_of(members):
@@ -364,32 +300,39 @@ def tar_of(members):
     return stream.getvalue()
 
 
-def test_a_tar_gives_its_parts_and_nothing_else(tmp_path):
-    packed = tar_of({"batches/one": b"1", "../outside": b"x", str(tmp_path / "absolute"): b"x", "./batches/two": b"22"})
+def tar_file(packed):
+    parts = (Part("batches/one", f"md5:{md5(b'1')}"), Part("batches/two", f"md5:{md5(b'22')}"))
+    return File("all.tar.gz", f"md5:{md5(packed)}", folder="", urls=(), parts=parts)
+
+
+def test_a_tar_is_unpacked_into_a_folder_of_its_own(tmp_path):
+    packed = tar_of({"batches/one": b"1", "./batches/two": b"22"})
     write(tmp_path / "root/all.tar.gz", packed)
-    file = File("all.tar.gz", md5(packed), (), (Part("batches/one", md5(b"1")), Part("batches/two", md5(b"22"))))
-    source = Source(tmp_path / "root", fetch=False)
-    with archives.unpacked("set", [file], source) as folder:
+    with unpacked("dataset set", [tar_file(packed)], Source(tmp_path / "root", fetch=False)) as folder:
         assert files_below(folder) == {"batches/one", "batches/two"}
         assert (folder / "batches/two").read_bytes() == b"22"
     assert files_below(tmp_path) == {"root/all.tar.gz"}
-    lacking = File("all.tar.gz", md5(packed), (), (*file.parts, Part("batches/three", None)))
+
+
+def test_a_tar_that_leaves_its_folder_is_refused(tmp_path):
+    packed = tar_of({"batches/one": b"1", "../outside": b"x"})
+    write(tmp_path / "root/all.tar.gz", packed)
     with (
-        pytest.raises(UserError, match=r"all.tar.gz does not hold batches/three"),
-        archives.unpacked("set", [lacking], source),
+        pytest.raises(UserError, match=r"dataset set: .*all.tar.gz cannot be unpacked into .*outside the destination"),
+        unpacked("dataset set", [tar_file(packed)], Source(tmp_path / "root", fetch=False)),
     ):
         pass
 
 
 def test_parts_left_by_a_killed_unpacking_are_not_taken_for_whole(tmp_path):
     packed = tar_of({"batches/one": b"1", "batches/two": b"22"})
-    file = File("all.tar.gz", md5(packed), (), (Part("batches/one", md5(b"1")), Part("batches/two", md5(b"22"))))
     write(tmp_path / "root/batches/one", b"1")
     write(tmp_path / "root/batches/two", b"2")
     with pytest.raises(UserError, match=r"all.tar.gz is missing .*; .*batches/two is truncated"):
-        archives.obtain("set", [file], Source(tmp_path / "root", fetch=False))
+        obtain("dataset set", [tar_file(packed)], Source(tmp_path / "root", fetch=False))
     write(tmp_path / "mirror/all.tar.gz", packed)
-    with archives.unpacked("set", [file], Source(tmp_path / "root", (str(tmp_path / "mirror"),))) as folder:
+    source = Source(tmp_path / "root", (str(tmp_path / "mirror"),))
+    with unpacked("dataset set", [tar_file(packed)], source) as folder:
         assert (folder / "batches/two").read_bytes() == b"22"
 
 
@@ -451,7 +394,7 @@ def test_cifar_published_is_fetched_and_read_with_torchvisions_own_checks(tmp_pa
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed")
 def test_debians_fashion_mnist_as_a_mirror_gives_the_published_bytes(tmp_path):
     dead = "http://127.0.0.1:9"  # the publisher must not be needed
-    arrays = fashion_mnist.make(fashion_mnist.Options(), 0, Source(tmp_path, mirrors=(dead, str(DEBIAN))))
+    arrays = fashion_mnist.make(fashion_mnist.Options(), 0, Source(tmp_path, (dead, str(DEBIAN)), retries=0))
     assert arrays.train_images.shape == (60000, 1, 28, 28)
     assert np.bincount(arrays.train_labels).tolist() == [6000] * 10
     header = np.array([0x803, 10000, 28, 28], dtype=">u4").tobytes()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from cases import arguments, specification
+from cases import arguments, specification, stopping_after
 
 from adaptive_smoothing.core import parquet, registry
 from adaptive_smoothing.core.interrupts import Stopped
@@ -24,34 +24,20 @@ def found(folder):
     return frame.drop(columns=list(metrics.NOT_REPRODUCED)), frame["restarts"].iloc[0]
 
 
-def stop_at(monkeypatch, steps):
-    """Tell the run to stop after so many steps of this attempt; None: never."""
-    real = Checkpoint.after_step
-    count = 0
-
-    def after_step(self, state):
-        nonlocal count
-        count += 1
-        self.told_to_stop = count == steps
-        real(self, state)
-
-    monkeypatch.setattr(Checkpoint, "after_step", after_step)
-
-
 @pytest.mark.parametrize("method", registry.names("method"))
-def test_stopped_twice_or_never_the_metrics_are_the_same(digits, tmp_path, monkeypatch, method):
+def test_stopped_twice_or_never_the_metrics_are_the_same(digits, tmp_path, capsys, method):
     spec = specification(method)
     (tmp_path / "straight").mkdir()
     (tmp_path / "stopped").mkdir()
     job.train(**arguments(digits, tmp_path / "straight", spec))
     for steps in (4, 2):  # after the last step of the first epoch, and in the middle of the second
-        with monkeypatch.context() as patched:
-            stop_at(patched, steps)
-            with pytest.raises(Stopped, match="told to stop; saved in"):
-                job.train(**arguments(digits, tmp_path / "stopped", spec))
+        with stopping_after(steps), pytest.raises(Stopped, match="stopped by a signal; state saved in"):
+            job.train(**arguments(digits, tmp_path / "stopped", spec))
         assert not (tmp_path / "stopped/metrics.parquet").exists()
         torch.manual_seed(99)  # whatever the process did meanwhile
     job.train(**arguments(digits, tmp_path / "stopped", spec))
+    log = capsys.readouterr().out
+    assert "resuming from epoch 0, step 4 (restart 1)" in log and "resuming from epoch 1, step 2 (restart 2)" in log
     (straight, none), (stopped, two) = found(tmp_path / "straight"), found(tmp_path / "stopped")
     assert (none, two) == (0, 2)
     pd.testing.assert_frame_equal(straight, stopped, check_exact=True)
@@ -63,21 +49,20 @@ def test_stopped_twice_or_never_the_metrics_are_the_same(digits, tmp_path, monke
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"code": "other"}, "made by another code"),
-        ({"spec": {"seed": 2}}, "made by another specification"),
-        ({"damage": True}, "damaged"),
+        ({"code": "other"}, "has another code"),
+        ({"spec": {"seed": 2}}, "has another specification"),
+        ({"damage": True}, "is damaged"),
     ],
 )
-def test_a_checkpoint_that_cannot_serve_is_discarded_with_a_line(digits, tmp_path, monkeypatch, capsys, change, reason):
+def test_a_checkpoint_that_cannot_serve_is_discarded_with_a_line(digits, tmp_path, capsys, change, reason):
     spec = specification("ls")
-    with monkeypatch.context() as patched, pytest.raises(Stopped):
-        stop_at(patched, 3)
+    with stopping_after(3), pytest.raises(Stopped):
         job.train(**arguments(digits, tmp_path, spec))
     file = tmp_path / "checkpoint.pt"
     if "damage" in change:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    job.train(**arguments(digits, tmp_path, {**spec, **change.get("spec", {})}, change.get("code", "code")))
-    assert f"checkpoint {file} is {reason}" in capsys.readouterr().out
+    job.train(**arguments(digits, tmp_path, spec.model_copy(update=change.get("spec", {})), change.get("code", "code")))
+    assert f"checkpoint {file} {reason}" in capsys.readouterr().out
     assert found(tmp_path)[1] == 0
     assert not file.exists()
 
@@ -94,6 +79,31 @@ def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         keeper.after_step(lambda: {"step": 2})
     assert Checkpoint(tmp_path / "checkpoint.pt", {"code": "a"}, 0).restore() == {"step": 1}
+
+
+def test_the_state_is_saved_every_so_many_epochs(tmp_path):
+    keeper = Checkpoint(tmp_path / "checkpoint.pt", {"code": "a"}, minutes=1000, epochs=3)
+    saved = []
+    for epoch in range(1, 8):
+        keeper.after_epoch(epoch, lambda: {"step": 1})
+        saved += [epoch] if keeper.restore() else []
+        keeper.remove()
+    assert saved == [3, 6]
+
+
+def test_a_training_saves_at_the_epochs_that_it_is_told(digits, tmp_path):
+    given = {**arguments(digits, tmp_path, specification("sam", epochs=7)), "checkpoint_epochs": 3}
+    broken = KeyboardInterrupt()
+
+    def after_epoch(self, epoch, state, real=Checkpoint.after_epoch):
+        real(self, epoch, state)
+        if epoch == 5:
+            raise broken  # saves nothing, unlike a signal that is listened to
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "after_epoch", after_epoch)
+        job.train(**given)
+    assert torch.load(tmp_path / "checkpoint.pt")["state"]["position"]["epoch"] == 3
 
 
 def attempt(digits, folder):

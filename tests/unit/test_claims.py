@@ -12,11 +12,12 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from adaptive_smoothing.core import parquet
+from adaptive_smoothing.core import parquet, registry
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import code_digest, stages
-from adaptive_smoothing.results import tables
 from adaptive_smoothing.results.claims import judge, thresholds
+from adaptive_smoothing.results.tables import examples, quadrature
+from adaptive_smoothing.results.tables import soft_labels as soft_label_table
 from adaptive_smoothing.theory import logistic
 from adaptive_smoothing.training import metrics
 
@@ -128,7 +129,7 @@ def test_a_noise_that_the_scale_lacks_keeps_the_claim_open(tmp_path):
     write(tmp_path, "fig5", tables)
     found = row(tmp_path, "C5a")
     assert found["verdict"] == "inconclusive"
-    assert found["why"] == "not tested: pair, rate = 0.2 (the scale lacks this noise)"
+    assert found["why"] == "not tested: pair flip 20 % (the scale lacks this noise)"
 
 
 @pytest.mark.parametrize("method", ["ivon", "sam"])
@@ -326,6 +327,48 @@ def test_sensitivity_to_rho(tmp_path, low, lost, verdict):
     assert row(tmp_path, "C5b")["verdict"] == ("not reproduced" if verdict == "not reproduced" else "inconclusive")
 
 
+@pytest.mark.parametrize(
+    ("case", "worse", "better", "best", "seeds"),
+    [
+        ("plain", [70, 71, 72], [80, 81, 82], "α = 0.3", 3),
+        ("a tie: the first point", [80, 81, 82], [82, 81, 80], "α = 0", 3),
+        ("NaN: one seed is lost", [70, 71, 72], [80, NAN, 82], "α = 0.3", 2),
+        ("says diverged, although its accuracy is finite", [70, 71, 72], [80, 99, 82], "α = 0.3", 2),
+        ("no finite likelihood", [70, 71, 72], [80, 99, 82], "α = 0.3", 2),
+        ("every seed of the grid diverged", [NAN] * 3, [NAN] * 3, "", 0),
+    ],
+)
+def test_picture_and_verdict_agree_on_the_same_table(tmp_path, case, worse, better, best, seeds):
+    columns: dict[str, Any] = {
+        "says diverged, although its accuracy is finite": {"diverged": [False, True, False]},
+        "no finite likelihood": {"test_nll": [1.0, float("inf"), 1.0]},
+    }.get(case, {})
+    tables = runs("ivon", "kappa0.1", WINS) + runs("ls", "kappa0.1", worse, alpha=0.0)
+    tables += runs("ls", "kappa0.1", better, alpha=0.3, **columns)
+    write(tmp_path, "fig7", tables, options={"published": {}}, noises=NOISES)
+    frame, description = parquet.read_frame(tmp_path / "fig7.parquet")
+    picture = registry.load("figure", "fig7").data(frame, description).set_index("method")
+    verdict = row(tmp_path, "C7a", "class-dependent κ = 0.1, β = 0.05, against LS")
+    assert picture.loc["ls", "chosen"] == best
+    assert picture.loc["ls", "n"] == verdict["seeds"] == seeds
+    assert bool(picture.loc["ls", "diverged"]) == ("diverged" in verdict["why"]) == (seeds < 3)
+    assert f"LS ({best}" in verdict["compared"]
+    kept = [0, 2] if seeds == 2 else [0, 1, 2]
+    difference = np.mean(np.take(WINS, kept)) - picture.loc["ls", "accuracy"]
+    assert verdict["effect"] == pytest.approx(difference, nan_ok=True)
+
+
+def test_along_a_grid_the_picture_shows_the_values_that_the_range_is_over(tmp_path):
+    points = [(0.05, [60.0, 61, 62]), (0.1, [85.0, 86, 87]), (0.2, [99.0, 99, NAN])]
+    write(tmp_path, "fig5", over_rho("weak", *points))
+    frame, description = parquet.read_frame(tmp_path / "fig5.parquet")
+    picture = registry.load("figure", "fig5").data(frame, {**description, "noises": NOISES}).set_index("value")
+    verdict = row(tmp_path, "C5b", "Fig. 5, weak")
+    assert verdict["compared"] == "ρ = 0.1 − ρ = 0.05, of ρ from 0.05 to 0.1"
+    assert verdict["effect"] == pytest.approx(picture.loc[0.1, "accuracy"] - picture.loc[0.05, "accuracy"])
+    assert picture["diverged"].to_dict() == {0.05: 0, 0.1: 0, 0.2: 1} and "diverged: 0.2" in verdict["why"]
+
+
 HIGH = [(0.1, [85.0, 86.0, 87.5]), (0.5, [88.0, 89.0, 90.0]), (1.0, [84.0, 85.0, 86.0])]
 H0 = {"grids": {"ivon": ["hess_init"]}}
 
@@ -388,7 +431,7 @@ def test_learned_against_fixed_sigma_beside_the_posteriors_deviation(tmp_path):
 def test_label_noise_of_logistic_regression(tmp_path):
     def table(variances: list[float], means: Any, noise: Any = logistic.label_noise) -> pa.Table:
         parts = [pd.DataFrame({"variance": v, "mean": means, "noise": noise(means, v)}) for v in variances]
-        return pa.Table.from_pandas(pd.concat(parts), schema=tables.QUADRATURE, preserve_index=False)
+        return pa.Table.from_pandas(pd.concat(parts), schema=quadrature.SCHEMA, preserve_index=False)
 
     write(tmp_path, "fig2", [table([1.0, 4.0, 16.0], np.linspace(-15, 15, 601))])
     assert row(tmp_path, "C2")["verdict"] == "reproduced"
@@ -412,8 +455,8 @@ def test_examples_with_a_noise_of_their_own(tmp_path, runs_of_it, spread):
         frame = pd.DataFrame({"magnitude_exact": magnitudes, "magnitude_linearised": magnitudes, "label": 0})
         frame["neighbours_disagree"] = np.digitize(magnitudes, np.nanpercentile(magnitudes, [50, 80])) / 10
         parts.append(frame.assign(index=frame.index, pixels=None, run=f"r{run}"))
-    frame = pd.concat(parts)[tables.EXAMPLES.names]
-    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=tables.EXAMPLES, preserve_index=False)])
+    frame = pd.concat(parts)[examples.SCHEMA.names]
+    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=examples.SCHEMA, preserve_index=False)])
     found = row(tmp_path, "C3", "every example its own noise, ‖ε‖ of Eq. 20")
     assert found["effect"] == pytest.approx(np.mean(ratios))
     assert found["why"].startswith(f"{runs_of_it} examples without a finite noise are left out")
@@ -434,8 +477,8 @@ def test_more_noise_on_examples_whose_neighbours_bear_other_labels(tmp_path, sig
         frame = pd.DataFrame({"neighbours_disagree": unclear, "magnitude_exact": magnitudes, "label": 0})
         frame["magnitude_linearised"] = 1.0
         parts.append(frame.assign(index=frame.index, pixels=None, run=f"r{run}"))
-    frame = pd.concat(parts)[tables.EXAMPLES.names]
-    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=tables.EXAMPLES, preserve_index=False)])
+    frame = pd.concat(parts)[examples.SCHEMA.names]
+    write(tmp_path, "fig3", [pa.Table.from_pandas(frame, schema=examples.SCHEMA, preserve_index=False)])
     found = row(tmp_path, "C3", "more noise on unclear examples, ‖ε‖ of Eq. 16")
     assert found["verdict"] == verdict and found["effect"] == pytest.approx(sign, abs=0.15)
     constant = row(tmp_path, "C3", "more noise on unclear examples, ‖ε‖ of Eq. 20")
@@ -461,8 +504,8 @@ def test_labels_that_resemble_olss_beside_a_plain_network(tmp_path, seeds, like)
         parts += [soft_labels("ols", "soft_label", ols, seed), soft_labels("ivon", "softmax_mc", ivon, seed)]
         parts += [soft_labels("ls", "softmax", plain, seed, alpha) for alpha in (0.0,)]
         parts += [soft_labels("ls", "softmax", ols, seed, 0.1)]  # smoothed, so no control
-    frame = pd.concat(parts)[tables.SOFT_LABELS.names]
-    write(tmp_path, "fig4", [pa.Table.from_pandas(frame, schema=tables.SOFT_LABELS, preserve_index=False)])
+    frame = pd.concat(parts)[soft_label_table.SCHEMA.names]
+    write(tmp_path, "fig4", [pa.Table.from_pandas(frame, schema=soft_label_table.SCHEMA, preserve_index=False)])
     found = row(tmp_path, "C4", "digits, resemblance")
     control = row(tmp_path, "C4", reading="beside a plain network's softmax")
     if seeds == 1:

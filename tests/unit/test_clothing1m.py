@@ -1,5 +1,6 @@
 """Clothing1M from small folders in its official layout, whole and broken in every way."""
 
+import contextlib
 import io
 import json
 import os
@@ -85,13 +86,11 @@ def test_what_is_prepared_is_opened_and_its_hash_covers_the_images_bytes(root, f
     np.testing.assert_allclose(first.std, pixels.std(axis=(0, 2, 3)), rtol=1e-6)
 
 
-def test_mean_and_deviation_are_of_a_sample_that_the_data_seed_determines(root, files_in, monkeypatch):
-    monkeypatch.setattr(types, "MEASURED_IMAGES", 5)
-
+def test_mean_and_deviation_are_of_a_sample_that_the_data_seed_determines(root, files_in):
     def mean(folder, seed):
         source = {"root": str(root), "mirrors": [], "fetch": False}
         settings = {"resize": 64, "crop": 56, "unusable": "refuse"}
-        prepare.prepare("clothing1m", settings, seed, files_in(root / folder), "tiny", source)
+        prepare.prepare("clothing1m", settings, seed, files_in(root / folder), "tiny", source, measured_images=5)
         return json.loads((root / folder / "meta.json").read_text())["mean"]
 
     assert mean("a", 0) == mean("b", 0) != mean("c", 1)
@@ -220,25 +219,27 @@ def test_a_crop_larger_than_the_image_is_refused():
 
 
 @pytest.mark.parametrize("kind", [{}, {"progressive": True}, {"subsampling": 0}, {"mode": "L"}, {"mode": "CMYK"}])
-def test_the_check_at_an_eighth_of_the_size_notices_every_cut_that_full_decoding_does(tmp_path, kind):
+def test_the_check_at_an_eighth_of_the_size_notices_every_cut_that_full_decoding_does(root, kind):
     save = {key: value for key, value in kind.items() if key != "mode"}
     stream = io.BytesIO()
     pixels = formats.pictures(np.array([3]), 14, (3, 80, 70), 0)[0].transpose(1, 2, 0)
     picture = Image.fromarray(pixels).resize((280, 320)).convert(kind.get("mode", "RGB"))
     picture.save(stream, "JPEG", **save)
     whole = stream.getvalue()
-    for length in [len(whole), *range(len(whole) - 20, len(whole)), *range(0, len(whole), len(whole) // 40)]:
-        (tmp_path / "cut.jpg").write_bytes(whole[:length])
-        try:
-            Image.open(tmp_path / "cut.jpg").load()
-            expected = ""
-        except OSError:
-            expected = clothing1m.UNREADABLE
-        assert (
-            clothing1m._checked(str(tmp_path), "cut.jpg")[1]
-            == expected
-            == ("unreadable" if length < len(whole) else "")
-        )
+    keys, decoded = [], []
+    for length in {len(whole), *range(len(whole) - 20, len(whole)), *range(0, len(whole), len(whole) // 40)}:
+        keys.append(f"images/cut/{length}.jpg")
+        file = root / "clothing1m" / keys[-1]
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(whole[:length])
+        with contextlib.suppress(OSError):
+            Image.open(file).load()
+            decoded.append(keys[-1])
+    assert decoded == [f"images/cut/{len(whole)}.jpg"]
+    rewrite(root, "noisy_train_key_list.txt", lambda _: keys)
+    rewrite(root, "noisy_label_kv.txt", lambda _: [f"{key} 3" for key in keys])
+    arrays = clothing1m.make(options(unusable="leave_out"), 0, Source(root))
+    assert keys_of(arrays.train_images) == decoded
 
 
 @pytest.mark.parametrize("size", [(256, 256), (300, 411), (411, 300), (100, 90), (1000, 40), (257, 512), (601, 433)])
@@ -266,14 +267,11 @@ def test_grey_and_cmyk_jpegs_become_colour(tmp_path, mode):
 
 
 CHECKING = """
-import sys, time
+import sys
 from pathlib import Path
-from adaptive_smoothing.datasets import Source, clothing1m
+from adaptive_smoothing.data.datasets import clothing1m
+from adaptive_smoothing.data.types import Source
 
-def never(folder, key):
-    time.sleep(60)
-
-clothing1m._checked = never
 clothing1m.make(clothing1m.Options(resize=256, crop=224, unusable="refuse"), 0, Source(Path(sys.argv[1])))
 """
 
@@ -284,6 +282,9 @@ def children(pid):
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes in /proc")
 def test_the_processes_that_check_end_with_a_killed_parent(root):
+    endless = root / "clothing1m" / lines(root, "noisy_train_key_list.txt")[0]
+    endless.unlink()
+    os.mkfifo(endless)  # whoever reads it waits for ever
     started = subprocess.Popen([sys.executable, "-c", CHECKING, str(root)])
     for _ in range(300):
         time.sleep(0.1)

@@ -60,7 +60,7 @@ def library(tmp_path):
         ('"""Docstring."""\n    log', '"""Reworded."""\n    log'),
         ("x + 1", "(x\n      + 1)"),
         ("(x: int) -> int", "(x: float) -> float"),
-        ('"""Docstring."""\n', ""),
+        ('"""Docstring."""\nfrom', "from"),
         ("x is {x}", "the number is {x:03d}"),
         ("x: is {x}", "x: cannot be {x!r}"),
         ("legal: 0 and more", "legal: numbers from 0 on"),

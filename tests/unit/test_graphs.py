@@ -32,7 +32,7 @@ def test_replays_see_each_new_batch_and_a_smaller_one_is_done_by_itself(network,
     (model, losses), (other, expected) = (trained(network, batches, captured) for captured in (True, False))
     assert torch.equal(losses, expected)
     assert all(torch.equal(left, right) for left, right in zip(model.parameters(), other.parameters(), strict=True))
-    assert capsys.readouterr().out == "cuda_graph: a batch of 4 instead of 10 images is done by itself\n"
+    assert capsys.readouterr().out == "cuda_graph: a batch of 4 images runs outside the graph, which is for 10\n"
 
 
 def test_a_step_is_captured_once_after_the_warm_up():
@@ -58,14 +58,13 @@ def test_what_cannot_be_captured_is_done_step_by_step_with_one_line(capsys):
     assert sums == [0, 2, 4, 6, 8, 10]
     assert capsys.readouterr().out == (
         "cuda_graph: this model or method cannot be captured "
-        "(RuntimeError: operation not permitted when stream is capturing); steps are done one by one\n"
+        "(RuntimeError: operation not permitted when stream is capturing); steps run one by one\n"
     )
 
 
 @pytest.mark.parametrize("asked", [False, True])
 def test_without_a_gpu_a_training_says_so_and_gives_the_same(digits, tmp_path, capsys, asked):
-    spec = specification("ls", epochs=1)
-    spec["performance"]["cuda_graph"] = asked
-    job.train(**arguments(digits, tmp_path, spec) | {"device": "cpu"})
-    line = "cuda_graph: there is no GPU; steps are done one by one\n"
+    spec = specification("ls", epochs=1, performance={"cuda_graph": asked})
+    job.train(**arguments(digits, tmp_path, spec, device="cpu"))
+    line = "cuda_graph: there is no GPU; steps run one by one\n"
     assert (line in capsys.readouterr().out) == asked

@@ -129,7 +129,7 @@ def test_suffixes_may_be_capitals_and_other_files_are_ignored_with_a_line_in_the
     capfd.readouterr()
     np.testing.assert_array_equal(made(root).train_images, before.train_images)
     log = capfd.readouterr().out
-    assert log.startswith("ignored, since they are no images of a class: ")
+    assert log.startswith("ignored, because they are not images of a class: ")
     assert all(name in log for name in (".DS_Store", "Thumbs.db", "notes.txt", "._0001", ".ipynb", "deeper"))
 
 

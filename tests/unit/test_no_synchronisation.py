@@ -7,14 +7,15 @@ import contextlib
 
 import pytest
 import torch
-from cases import specification
+from cases import specification, trainer
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from adaptive_smoothing.core import registry
 from adaptive_smoothing.core.progress import ProgressWriter
 from adaptive_smoothing.methods.base import Context, method_class
-from adaptive_smoothing.training.loop import Trainer
+from adaptive_smoothing.training.checkpoint import Checkpoint
+from adaptive_smoothing.training.loop import train_epochs
 
 REFUSED = {
     f"aten::{name}"
@@ -113,10 +114,11 @@ def test_no_methods_step_waits_for_the_device(network, batches, name, settings):
         method.epoch_end()
 
 
-class Checkpoint:
+class RefusingCheckpoint(Checkpoint):
     """Refuses between the ends of an epoch's first step and its last but one: what happens once an epoch may wait."""
 
-    def __init__(self, steps):
+    def __init__(self, path, steps):
+        super().__init__(path, {}, 1000)
         self.steps, self.done, self.stack = steps, 0, contextlib.ExitStack()
 
     def after_step(self, state):
@@ -129,9 +131,8 @@ class Checkpoint:
 
 @pytest.mark.parametrize("method", registry.names("method"))
 def test_the_loop_waits_once_an_epoch_and_not_between_steps(digits, method, tmp_path):
-    spec = specification(method)
-    trainer = Trainer(spec, str(digits / "digits"), str(digits / "labels.parquet"))
-    checkpoint = Checkpoint(trainer.steps_per_epoch)
-    heartbeat = ProgressWriter(tmp_path / "progress.json", spec["epochs"])
-    trainer._train_epoch(checkpoint, heartbeat)
-    assert checkpoint.done == trainer.steps_per_epoch == 4
+    spec = specification(method, epochs=1)
+    trained = trainer(digits, spec)
+    checkpoint = RefusingCheckpoint(tmp_path / "checkpoint.pt", trained.steps_per_epoch)
+    train_epochs(trained, checkpoint, ProgressWriter(tmp_path / "progress.json", spec.epochs))
+    assert checkpoint.done == trained.steps_per_epoch == 4

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from adaptive_smoothing.core import parquet
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.data import corruption, prepare
+from adaptive_smoothing.data import corruption, labels, prepare
 
 
 def test_symmetric_matrix():
@@ -99,7 +99,7 @@ def test_rate_0_is_the_identity(classes, seed, clean):
 def test_label_file_has_every_example_the_realised_rate_and_the_matrix(tmp_path, files_in):
     prepare.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path / "digits"), None, NOWHERE)
     output = tmp_path / "labels.parquet"
-    corruption.corrupt_labels(str(tmp_path / "digits"), {"kind": "symmetric", "rate": 0.2}, 0, 0, 100, str(output))
+    labels.corrupt_labels(str(tmp_path / "digits"), {"kind": "symmetric", "rate": 0.2}, 0, 0, 100, str(output))
     frame, metadata = parquet.read_frame(output)
     assert list(frame["index"]) == list(range(1397))
     assert (frame["split"] == "validation").sum() == 100
@@ -108,4 +108,4 @@ def test_label_file_has_every_example_the_realised_rate_and_the_matrix(tmp_path,
     assert 0.15 < wrong.mean() < 0.25
     assert wrong[frame["split"] == "validation"].any(), "validation labels are noisy, too"
     np.testing.assert_allclose(np.array(metadata["realised_matrix"]).sum(axis=1), 1)
-    assert pq.read_schema(output).names == corruption.LABELS.names
+    assert pq.read_schema(output).names == labels.LABELS.names

@@ -1,11 +1,11 @@
 """resnet50's ImageNet weights, on random ones in torchvision's own format and size."""
 
 import hashlib
-import urllib.error
 from pathlib import Path
 
 import pytest
 import torch
+from servers import serving
 from torchvision.models import ResNet50_Weights
 from torchvision.models import resnet50 as torchvisions_resnet50
 
@@ -52,14 +52,20 @@ def root(tmp_path, saved):
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch, tmp_path):
-    """Give torch hub an empty cache and a publisher that cannot be reached."""
-
-    def unreachable(url, *_, **__):
-        raise urllib.error.URLError(f"no network for {url}")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+def empty_cache(monkeypatch, tmp_path):
+    """Give torch hub an empty cache."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+@pytest.fixture
+def publish(monkeypatch):
+    """Return a function that lets torchvision name another address of its weights; it returns the file's name."""
+
+    def publish_at(url):
+        monkeypatch.setattr(ResNet50_Weights[V1].value, "url", url)
+        return Path(url).name
+
+    return publish_at
 
 
 def load(network, weights, root, published=False, fetch=False):
@@ -112,52 +118,62 @@ def test_loading_draws_nothing_from_torchs_generator(network, root):
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_published_weights_must_have_the_hash_in_their_name(network, root, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=rf"{FILE}: is damaged or not the published file .* not 0676ba61\); delete"):
+def true_name(saved):
+    """Return the name that torchvision would give the random weights: their hash stands in it."""
+    return f"resnet50-{hashlib.sha256(saved.read_bytes()).hexdigest()[:8]}.pth"
+
+
+def test_published_weights_must_have_the_hash_in_their_name(network, root, saved, publish):
+    with pytest.raises(UserError, match=rf"{FILE} is truncated or damaged .*expected 0676ba61\), published at https"):
         load(network, V1, root, published=True)
-    digest = hashlib.sha256((root / "weights" / FILE).read_bytes()).hexdigest()
-    monkeypatch.setattr(resnet50, "_hash_prefix", lambda path: digest[:8])
-    assert digest in load(network, V1, root, published=True)
+    name = publish(f"https://nowhere.invalid/{true_name(saved)}")
+    (root / "weights" / name).symlink_to(saved)
+    assert name in load(network, V1, root, published=True)
 
 
-def test_the_hash_is_read_out_of_torchvisions_file_names():
-    assert {resnet50._hash_prefix(Path(member.url)) for member in ResNet50_Weights} == {"0676ba61", "11ad3fa6"}
-
-
-def test_absent_weights_are_told_where_they_belong(network, tmp_path):
+def test_absent_weights_say_where_they_belong(network, tmp_path):
     target = tmp_path / "weights" / FILE
-    with pytest.raises(UserError, match=rf"weights {V1} are not there; put https://\S+/{FILE} at {target}$"):
+    with pytest.raises(UserError, match=rf"model resnet50: {target} is missing \(sha256:0676ba61\), published at http"):
         load(network, V1, tmp_path, published=True)
-    with pytest.raises(UserError, match=rf"cannot be downloaded \(.*no network.*\); put https://\S+ at {target}$"):
-        load(network, V1, tmp_path, published=True, fetch=True)
-    assert not target.exists()
+    assert not target.parent.exists()
     with pytest.raises(UserError, match=f"no file of weights {tmp_path / 'mine.pth'}"):
         load(network, "mine.pth", tmp_path, fetch=True)
 
 
-def test_weights_are_downloaded_once_into_the_data_root(network, tmp_path, saved, state, monkeypatch):
-    asked = []
-
-    def copied(url, file, prefix, progress):
-        asked.append((url, file, prefix))
-        Path(file).symlink_to(saved)
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", copied)
-    for _ in range(2):
-        load(network, V1, tmp_path, fetch=True)
-    assert asked == [(ResNet50_Weights[V1].url, str(tmp_path / "weights" / FILE), "0676ba61")]
+def test_weights_are_downloaded_once_into_the_data_root(network, tmp_path, saved, state, publish):
+    with serving() as server:
+        name = publish(f"{server.url}/{true_name(saved)}")
+        server.answers[f"/{name}"] = [saved.read_bytes()]
+        for _ in range(2):
+            load(network, V1, tmp_path, published=True, fetch=True)
+        assert server.requests == {f"/{name}": 1}
     assert holds(network, state)
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == [name]
+    (tmp_path / "weights" / name).unlink()
 
 
-def test_torchs_own_cache_is_used_only_where_fetching_is_allowed(network, tmp_path, saved):
+def test_a_damaged_download_is_replaced_and_a_wrong_one_refused(network, tmp_path, saved, publish, capfd):
+    with serving() as server:
+        name = publish(f"{server.url}/{true_name(saved)}")
+        server.answers[f"/{name}"] = [b"wrong"]
+        (tmp_path / "weights").mkdir()
+        (tmp_path / "weights" / name).write_bytes(b"damaged")
+        with pytest.raises(UserError, match=rf"model resnet50: {name} cannot be fetched .*\(5 bytes with sha256"):
+            load(network, V1, tmp_path, published=True, fetch=True)
+    assert "(7 bytes with sha256" in capfd.readouterr().out
+    assert not (tmp_path / "weights" / name).exists()
+
+
+def test_torchs_own_cache_is_used_only_where_fetching_is_allowed(network, tmp_path, saved, state, publish):
+    name = publish(f"https://nowhere.invalid/{true_name(saved)}")
     cache = tmp_path / "torch/hub/checkpoints"
     cache.mkdir(parents=True)
-    (cache / FILE).symlink_to(saved)
-    assert str(cache) in load(network, V1, tmp_path, fetch=True)
-    with pytest.raises(UserError, match="is damaged or not the published file"):
-        load(network, V1, tmp_path, published=True, fetch=True)
-    with pytest.raises(UserError, match="are not there"):
-        load(network, V1, tmp_path)
+    (cache / name).symlink_to(saved)
+    with pytest.raises(UserError, match="is missing"):
+        load(network, V1, tmp_path, published=True)
+    load(network, V1, tmp_path, published=True, fetch=True)
+    assert holds(network, state)
+    (tmp_path / "weights" / name).unlink()
 
 
 def test_a_damaged_file_is_named(network, tmp_path, saved):

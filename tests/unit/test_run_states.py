@@ -57,7 +57,7 @@ def test_a_run_of_a_living_process_runs_whatever_else_is_there():
     metrics()
     for to_make in (True, False):
         assert state(to_make).kind == "running"
-    assert state().beat.epochs == 40 and state().beat.where == f"process {os.getpid()}"
+    assert state().progress.epochs == 40 and state().progress.where == f"process {os.getpid()}"
 
 
 def test_a_process_that_is_gone():
@@ -91,7 +91,7 @@ def test_another_host_is_believed_as_long_as_it_speaks():
     record(host="node7", pid=5, job="123_4", epoch=3.0)
     told = json.loads(run_states.progress_file("tiny", RUN).read_text())["time"]
     assert state(now=told + 200).kind == "running"
-    assert state(now=told + 200).beat.where == "SLURM job 123_4, process 5 on node7"
+    assert state(now=told + 200).progress.where == "SLURM job 123_4, process 5 on node7"
     silent = state(now=told + 420)
     assert silent.kind == "failed"
     assert silent.why.startswith(
@@ -101,10 +101,10 @@ def test_another_host_is_believed_as_long_as_it_speaks():
 
 def test_a_job_that_the_cluster_has_waits_and_says_what_became_of_it_before():
     metrics_file = paths.METRICS.format(scale="tiny", run=RUN)
-    assert state(queued={metrics_file: "7_1"}).why == "handed to the cluster as 7_1"
+    assert state(queued={metrics_file: "7_1"}).why == "submitted to the cluster as 7_1"
     record(ended="Stopped", epoch=3.0)
     waiting = state(queued={metrics_file: "7_1"})
-    assert (waiting.kind, waiting.why) == ("waiting", "handed to the cluster as 7_1; stopped at epoch 3/40")
+    assert (waiting.kind, waiting.why) == ("waiting", "submitted to the cluster as 7_1; stopped at epoch 3/40")
 
 
 def test_stale_results_wait():
@@ -180,7 +180,7 @@ def test_a_training_that_ends_otherwise_leaves_word(digits, tmp_path, monkeypatc
     with pytest.raises(type(error)):
         job.train(**arguments(digits, folder, specification("sam")))
     assert state().kind == kind
-    assert ("goes on from there" if kind == "waiting" else "ValueError") in state().why
+    assert ("resumes from there" if kind == "waiting" else "ValueError") in state().why
 
 
 def test_a_disk_that_refuses_the_record_stops_no_training(digits, tmp_path, monkeypatch):

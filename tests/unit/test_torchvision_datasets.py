@@ -68,7 +68,7 @@ def test_published_idx_files_come_out_untouched(tmp_path, module, folder):
     assert arrays.train_images.shape == (103, 1, 28, 28)
     assert arrays.train_labels.dtype == np.int64
     assert len(arrays.classes) == module.CLASSES
-    prepare._check(arrays, folder)
+    prepare.check(arrays, folder)
 
 
 def test_gzipped_files_of_the_right_md5_are_unpacked(tmp_path, monkeypatch):
@@ -172,7 +172,7 @@ def test_fashion_pairs_never_cross_train_and_test(fashion):
         for image, label in zip(images, labels, strict=True):
             left, right = (np.ascontiguousarray(half).tobytes() for half in (image[:, :, :14], image[:, :, 14:]))
             assert 10 * label_of[left] + label_of[right] == label
-    prepare._check(pairs, "fashion_pairs")
+    prepare.check(pairs, "fashion_pairs")
 
 
 def test_a_class_without_images_cannot_be_paired(tmp_path):
@@ -262,7 +262,7 @@ def test_cifar_from_pickled_batches(tmp_path, module, folder, names, key, meta):
     np.testing.assert_array_equal(arrays.test_images, made[-1][0])
     assert arrays.test_labels.tolist() == made[-1][1]
     assert arrays.classes[3] == "class3"
-    prepare._check(arrays, module.__name__)
+    prepare.check(arrays, module.__name__)
     small = module.make(module.Options(train_size=1, pixels=8), 0, Source(tmp_path, fetch=False, published=False))
     assert (small.train_images.shape, small.test_images.shape[1:]) == ((1, 3, 8, 8), (3, 8, 8))
     blocks = made[-1][0].reshape(-1, 3, 8, 4, 8, 4).mean(axis=(3, 5))

@@ -5,12 +5,14 @@ import re
 
 import pytest
 import torch
-from cases import arguments, specification
+from cases import arguments, specification, trainer
 
 from adaptive_smoothing.core import parquet, progress, registry, units
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.training import evaluation, job, loop
-from adaptive_smoothing.training.checkpoint import Checkpoint
+from adaptive_smoothing.data import storage
+from adaptive_smoothing.data.types import UNKNOWN
+from adaptive_smoothing.training import evaluator, job, split
+from adaptive_smoothing.training.split import Split
 
 
 def test_the_log_opens_with_what_is_trained_and_has_a_line_an_epoch(digits, tmp_path, capsys):
@@ -20,7 +22,7 @@ def test_the_log_opens_with_what_is_trained_and_has_a_line_an_epoch(digits, tmp_
     head, epochs = "\n".join(lines[:-3]), lines[-3:]
     assert re.search(r"^run run\ndevice cpu, 1 threads, 15,418 parameters\nversions torch \d", head)
     assert "seeds data 0, noise 0, training 1" in head
-    assert all(f"  {key}: " in head for key in spec)
+    assert all(f"  {key}: " in head for key in spec.plain())
     for number, line in enumerate(epochs, 1):
         assert re.match(rf"epoch {number}/3  loss \d+\.\d+  .*lr \S+  \d+ images/s  ETA \d\d:\d\d:\d\d$", line)
         measured = re.search(r"test \S+ %  validation \S+ %  train noisy \S+ %  train clean \S+ %", line)
@@ -44,9 +46,7 @@ def test_the_rest_takes_as_long_as_the_part_that_this_attempt_has_done(monkeypat
 
 @pytest.mark.parametrize("method", registry.names("method"))
 def test_a_diverged_run_ends_well_and_says_so(digits, tmp_path, capsys, method):
-    spec = specification(method, epochs=20)
-    spec["hyperparameters"]["lr"] = 1e30
-    job.train(**arguments(digits, tmp_path, spec))
+    job.train(**arguments(digits, tmp_path, specification(method, epochs=20, hyperparameters={"lr": 1e30})))
     frame, _ = parquet.read_frame(tmp_path / "metrics.parquet")
     last = frame.iloc[-1]
     assert last["diverged"] and last["epoch"] < 20
@@ -63,18 +63,18 @@ def test_a_run_that_goes_well_says_so_in_every_row(digits, tmp_path):
 
 
 def test_training_accuracies_are_measured_on_as_many_examples_as_the_setup_says(digits):
-    def shown(**changes):
-        trainer = loop.Trainer(specification("ls", **changes), str(digits / "digits"), str(digits / "labels.parquet"))
-        return len(trainer.shown), trainer.shown_noisy, torch.cat(list(trainer.shown.in_order())), trainer
+    def evaluated(**changes):
+        part = trainer(digits, specification("ls", **changes)).splits.train_subset
+        return part.labels, torch.cat(list(part.images.in_order()))
 
-    everything, labels, images, trainer = shown()
-    assert everything == len(trainer.train) == 177
-    few, some, pictures, _ = shown(train_eval_subset=30, seed=2)
-    assert (few, len(some)) == (30, 30)
-    assert torch.equal(pictures, shown(train_eval_subset=30, seed=3)[2])  # the same ones for every seed
+    labels, images = evaluated()
+    assert len(labels) == len(images) == 177
+    some, pictures = evaluated(train_eval_subset=30, seed=2)
+    assert len(some) == len(pictures) == 30
+    assert torch.equal(pictures, evaluated(train_eval_subset=30, seed=3)[1])  # the same ones for every seed
     places = [next(row for row in range(177) if torch.equal(images[row], picture)) for picture in pictures]
     assert places == sorted(places) and torch.equal(labels[places], some)
-    assert shown(train_eval_subset=1000)[0] == 177
+    assert len(evaluated(train_eval_subset=1000)[0]) == 177
 
 
 def test_metrics_tell_memorised_labels_gradient_evaluations_and_reliability(digits, tmp_path):
@@ -89,39 +89,46 @@ def test_metrics_tell_memorised_labels_gradient_evaluations_and_reliability(digi
         assert (count * accuracy)[count > 0].sum() / 1600 == pytest.approx(last[f"test_accuracy{of}"])
 
 
-def test_memorised_is_the_share_of_wrong_labels_that_are_predicted(digits, monkeypatch):
-    trainer = loop.Trainer(specification("ls"), str(digits / "digits"), str(digits / "labels.parquet"))
-    wrong = trainer.shown_noisy != trainer.shown_clean
-    predicted = trainer.shown_clean.clone()
-    learned = wrong.nonzero().flatten()[::3]
-    predicted[learned] = trainer.shown_noisy[learned]
-    outputs = torch.nn.functional.one_hot(predicted, 10).float().log_softmax(dim=1)
-    real = evaluation.log_probabilities
-    mine = lambda model, of: outputs if of == trainer.shown.in_order else real(model, of)  # noqa: E731
-    monkeypatch.setattr(evaluation, "log_probabilities", mine)
-    assert trainer._evaluate(last=False)["train_memorised"] == pytest.approx(len(learned) / wrong.sum().item())
-    trainer.shown_noisy = trainer.shown_clean
-    assert trainer._evaluate(last=False)["train_memorised"] is None
+@pytest.mark.parametrize("method", registry.names("method"))
+def test_only_a_run_with_posterior_samples_averages_over_a_posterior(digits, tmp_path, method):
+    job.train(**arguments(digits, tmp_path, specification(method, epochs=1)))
+    frame, _ = parquet.read_frame(tmp_path / "metrics.parquet")
+    assert frame["test_accuracy_mc"].notna().all() == (method == "ivon")
+    job.train(**arguments(digits, tmp_path, specification(method, epochs=1, eval_mc_samples=None)))
+    frame, _ = parquet.read_frame(tmp_path / "metrics.parquet")
+    assert frame["test_accuracy_mc"].isna().all()
+
+
+def test_training_accuracies_by_hand():
+    labels, clean = torch.tensor([0, 1, 2, 0]), torch.tensor([0, 0, 1, UNKNOWN])
+    predicted = torch.nn.functional.one_hot(torch.tensor([0, 1, 1, 0]), 3).float().log_softmax(dim=1)
+    row = evaluator.training_accuracies(predicted, Split(range(4), labels, clean))
+    assert row == {
+        "train_accuracy_noisy": pytest.approx(3 / 4),
+        "train_accuracy_clean": pytest.approx(2 / 3),  # of the three that are known
+        "train_memorised": pytest.approx(1 / 2),  # of the two whose label is wrong
+    }
+    right = evaluator.training_accuracies(predicted, Split(range(4), labels, labels))
+    assert right["train_memorised"] is None
+    unknown = evaluator.training_accuracies(predicted, Split(range(4), labels, torch.full((4,), UNKNOWN)))
+    assert unknown["train_accuracy_clean"] is unknown["train_memorised"] is None
 
 
 def test_labels_of_other_data_are_refused(digits, tmp_path):
     table, metadata = parquet.read(digits / "labels.parquet")
-    parquet.write(tmp_path / "labels.parquet", table, {**metadata, "dataset_sha256": "another"})
+    prepared = storage.open_prepared(digits / "digits")
+    file = tmp_path / "labels.parquet"
+    parquet.write(file, table, {**metadata, "dataset_sha256": "another"})
     with pytest.raises(UserError, match=r"labels.parquet: was made from other data"):
-        loop.Trainer(specification("ls"), str(digits / "digits"), str(tmp_path / "labels.parquet"))
-
-
-def test_the_state_is_saved_every_so_many_epochs(digits, tmp_path, monkeypatch):
-    saved = []
-    real = Checkpoint._save
-    monkeypatch.setattr(Checkpoint, "_save", lambda self, state: (saved.append(state["epoch"]), real(self, state)))
-    job.train(**{**arguments(digits, tmp_path, specification("sam", epochs=7)), "checkpoint_epochs": 3})
-    assert saved == [3, 6]
+        split.read_labels(file, prepared)
+    parquet.write(file, table.slice(1), metadata)
+    with pytest.raises(UserError, match=r"labels.parquet: has 196 labels for 197 training images"):
+        split.read_labels(file, prepared)
 
 
 def test_a_gpu_that_is_not_there_ends_the_run_before_anything_is_read(digits, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    given = {**arguments(digits, tmp_path, specification("ls")), "device": "cuda", "dataset": "nowhere"}
-    with pytest.raises(UserError, match="device 'cuda' is asked for"):
+    given = {**arguments(digits, tmp_path, specification("ls"), device="cuda"), "dataset": "nowhere"}
+    with pytest.raises(UserError, match="device 'cuda' is required"):
         job.train(**given)

@@ -5,13 +5,12 @@ import os
 import formats
 import pandas as pd
 import pytest
-from cases import arguments, specification
+from cases import arguments, specification, stopping_after
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.interrupts import Stopped
-from adaptive_smoothing.data import corruption, prepare
+from adaptive_smoothing.data import labels, prepare
 from adaptive_smoothing.training import job, metrics
-from adaptive_smoothing.training.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +22,14 @@ def clothing(tmp_path_factory):
     options = {"resize": 20, "crop": 16, "unusable": "refuse"}
     source = {"root": str(folder), "mirrors": [], "fetch": False}
     prepare.prepare("clothing1m", options, 0, files, None, source)
-    corruption.corrupt_labels(str(folder / "digits"), {"kind": "natural"}, 0, 0, 0, str(folder / "labels.parquet"))
+    labels.corrupt_labels(str(folder / "digits"), {"kind": "natural"}, 0, 0, 0, str(folder / "labels.parquet"))
     return folder
 
 
 def given(clothing, folder, threads):
     folder.mkdir(exist_ok=True)
     spec = specification("ivon", batch_size=8, train_eval_subset=20)
-    return {**arguments(clothing, folder, spec), "threads": threads, "data_root": str(clothing), "posterior": None}
+    return {**arguments(clothing, folder, spec, threads=threads, data_root=str(clothing)), "posterior": None}
 
 
 def found(folder):
@@ -45,18 +44,9 @@ def test_it_learns_from_noisy_labels_and_knows_the_clean_ones_it_is_told(clothin
     assert frame[["test_accuracy", "train_accuracy_noisy", "train_accuracy_clean"]].notna().all(axis=None)
 
 
-def test_stopped_in_the_middle_of_an_epoch_with_workers_the_metrics_are_the_same(clothing, tmp_path, monkeypatch):
+def test_stopped_in_the_middle_of_an_epoch_with_workers_the_metrics_are_the_same(clothing, tmp_path):
     job.train(**given(clothing, tmp_path / "straight", 3))
-    real, count = Checkpoint.after_step, 0
-
-    def after_step(self, state):
-        nonlocal count
-        count += 1
-        self.told_to_stop = count == 11
-        real(self, state)
-
-    with monkeypatch.context() as patched, pytest.raises(Stopped):
-        patched.setattr(Checkpoint, "after_step", after_step)
+    with stopping_after(11), pytest.raises(Stopped):
         job.train(**given(clothing, tmp_path / "stopped", 3))  # two workers decode
     job.train(**given(clothing, tmp_path / "stopped", 3))
     pd.testing.assert_frame_equal(found(tmp_path / "straight"), found(tmp_path / "stopped"), check_exact=True)

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from adaptive_smoothing.pipeline import scales
 
 ROOT = Path(__file__).parents[2]
+MADE = ".made"  # marks a folder in which the tiny scale is complete
 PARTS = ("Snakefile", "rules", "workflow", "config", "docs", "envs", "profiles", "workstation")
 
 
@@ -88,6 +90,7 @@ def tiny_scale() -> dict[str, Any]:
 
 def copied(folder: Path) -> Project:
     """Return a copy of the project in `folder`, with the tiny scale."""
+    folder.mkdir(exist_ok=True)
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
@@ -106,10 +109,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a project in which the whole tiny scale was made with two cores; tests must leave it so."""
-    project = copied(tmp_path_factory.mktemp("finished"))
-    project.made("tiny", "--cores", "2")
-    return project
+    """Return a project in which the whole tiny scale was made with two cores; tests must leave it so.
+
+    It is made once: under pytest-xdist the first worker that needs it makes it, and the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / MADE).exists():
+            copied(folder).made("tiny", "--cores", "2")
+            (folder / MADE).touch()
+    return Project(folder)
 
 
 @pytest.fixture

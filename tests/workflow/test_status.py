@@ -81,7 +81,7 @@ def test_trainings_that_run_are_killed_and_stopped(endless):
         assert counts == {"fig9": (0, 2, 3, 0)}
         for run, record in running.items():
             assert re.search(rf"{run} +\d+\.\d/100000 .*cpu, process {record['pid']}", text)
-        assert "Snakemake is not at work" not in text
+        assert "no Snakemake process is running" not in text
 
         follower = subprocess.Popen(
             [*MODULE, "tiny", "fig9", "--follow"],
@@ -109,8 +109,8 @@ def test_trainings_that_run_are_killed_and_stopped(endless):
     until(lambda: not records(endless, "training"))
     counts, text = looked(endless, "fig9")
     assert counts == {"fig9": (0, 0, 4, 1)}
-    assert text.count("saved; goes on from there") == 2
-    assert "Snakemake is not at work in this folder" in text
+    assert text.count("saved; resumes from there") == 2
+    assert "no Snakemake process is running in this directory" in text
 
     endless.change(lambda scale: scale["setups"]["digits_weak"].update(epochs=1, evaluate_every=1))
     endless.made("paper_figures/tiny/fig9.pdf", "--cores", "2")  # what lies in the runs' folders is in nobody's way

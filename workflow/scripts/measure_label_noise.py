@@ -16,7 +16,9 @@ run(
     output=snakemake.output.label_noise,
     samples=int(snakemake.wildcards.samples),
     code=snakemake.params.code,
-    threads=snakemake.threads,
-    device=snakemake.resources.device,
-    data_root=snakemake.resources.data_root,
+    machine={
+        "device": snakemake.resources.device,
+        "threads": snakemake.threads,
+        "data_root": snakemake.resources.data_root,
+    },
 )

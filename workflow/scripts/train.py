@@ -16,10 +16,12 @@ run(
     metrics=snakemake.output.metrics,
     posterior=snakemake.output.get("posterior"),
     code=snakemake.params.code,
-    threads=snakemake.threads,
     checkpoint_minutes=snakemake.resources.checkpoint_minutes,
     checkpoint_epochs=snakemake.resources.checkpoint_epochs,
-    device=snakemake.resources.device,
-    data_root=snakemake.resources.data_root,
-    fetch=snakemake.resources.data_root == OWN_DATA_ROOT,
+    machine={
+        "device": snakemake.resources.device,
+        "threads": snakemake.threads,
+        "data_root": snakemake.resources.data_root,
+        "fetch": snakemake.resources.data_root == OWN_DATA_ROOT,
+    },
 )

@@ -8,6 +8,6 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
 
 
 class Stopped(UserError):
-    """The run was told to stop and has saved its state."""
+    """A signal stopped the run, after it saved its state."""
 
-    exit_status = 75  # "temporary failure" of sysexits.h: started again, the run goes on
+    exit_status = 75  # "temporary failure" of sysexits.h: a rerun resumes

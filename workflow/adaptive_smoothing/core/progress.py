@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from adaptive_smoothing.core import environment
+from adaptive_smoothing.core.specification import RunSpec
 from adaptive_smoothing.core.units import duration
 
 FILE = "progress.json"
@@ -30,19 +31,15 @@ MEASURES = {
 }
 
 
-def head(run: str, specification: dict[str, Any], device: str, threads: int, parameters: int) -> str:
+def head(run: str, spec: RunSpec, device: str, threads: int, parameters: int) -> str:
     """Return the head of a run's log: name, device, versions, seeds and the whole specification."""
-    seeds = {
-        "data": specification["dataset"]["data_seed"],
-        "noise": specification["noise_seed"],
-        "training": specification["seed"],
-    }
+    seeds = {"data": spec.dataset.data_seed, "noise": spec.noise_seed, "training": spec.seed}
     lines = [
         f"run {run}",
         f"device {device}, {threads} threads, {parameters:,} parameters",
         "versions " + ", ".join(f"{package} {version}" for package, version in environment.versions().items()),
         "seeds " + ", ".join(f"{kind} {seed}" for kind, seed in seeds.items()),
-        *(f"  {key}: {json.dumps(value)}" for key, value in specification.items()),
+        *(f"  {key}: {json.dumps(value)}" for key, value in spec.plain().items()),
     ]
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
-"""Corruption: from clean labels to wrong ones, made once so that every method sees the same wrong labels.
+"""Corruption: wrong labels, drawn once from clean ones, so that every method sees the same wrong labels.
 
-Matches the generator of Yu et al. (2019) label for label: legacy `numpy.random.RandomState(seed)`, examples in
-dataset order, one draw of `multinomial(1, T[label])` each. The kinds of corruption, each with its T, stand in noises/.
+It equals the generator of Yu et al. (2019) label for label: legacy `numpy.random.RandomState(seed)`, examples in
+dataset order, one draw of `multinomial(1, T[label])` each. Each file of noises/ gives the matrix T of one kind.
 """
 
 from typing import Any
@@ -17,11 +17,11 @@ Matrix = NDArray[np.float64]
 
 
 def transition_matrix(parameters: dict[str, Any], classes: int) -> Matrix:
-    """Return T (K × K) of a noise given as its `kind` and that kind's options; raise UserError where it cannot be."""
+    """Return T (K × K) of a noise: its `kind` and the options of that kind; raise UserError if there is none."""
     options = {key: value for key, value in parameters.items() if key != "kind"}
     module = registry.load("noise", parameters["kind"])
-    made: Matrix = module.matrix(module.Options(**options), classes)
-    return made
+    matrix: Matrix = module.matrix(module.Options(**options), classes)
+    return matrix
 
 
 def corrupt(labels: Labels, matrix: Matrix, seed: int) -> Labels:

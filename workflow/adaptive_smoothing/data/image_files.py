@@ -1,4 +1,4 @@
-"""Image files: decoded and cropped, and sentences on those that cannot be read."""
+"""Image files: decoding, cropping, and error messages for unreadable ones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +16,8 @@ SHOWN = 10  # names that an error lists of each kind of problem
 def decode_image(file: Path, decode: Decode, place: tuple[float, float] | None = None) -> Images:
     """Return the 3 × crop × crop pixels of an image file; raise UserError if it cannot be read.
 
-    `place` says where between top and bottom, left and right (both 0 ≤ x < 1) the crop lies; None: in the centre. The
-    orientation that EXIF data state is not applied, as in torchvision's own loaders.
+    `place` is where the crop lies between top and bottom, and between left and right (both 0 ≤ x < 1); None: in the
+    centre. The orientation in EXIF data is not applied, as in torchvision's own loaders.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""From a prepared dataset to a file of noisy labels: a row a training example, with its split."""
+"""From a prepared dataset to a file of noisy labels: one row per training example, with its split."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ def corrupt_labels(
 ) -> None:
     """Write index, split ('train' or 'validation'), clean and noisy label of every training example.
 
-    All bytes of the dataset are verified before. Validation examples keep their noisy labels. The realised rate and
-    transition matrix stand in the metadata; both are null where the clean labels are unknown.
+    First, all bytes of the dataset are verified. Validation examples get noisy labels, too. The metadata hold the
+    realised rate and transition matrix, which are null if the clean labels are unknown.
     """
     prepared = storage.verify(dataset)
     given = np.asarray(prepared.arrays.train_labels)

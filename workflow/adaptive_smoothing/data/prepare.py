@@ -14,7 +14,7 @@ from adaptive_smoothing.data.image_files import decode_image
 from adaptive_smoothing.data.storage import ARRAYS, arrays_sha256
 from adaptive_smoothing.data.types import UNKNOWN, Arrays, Source
 
-MEASURED_IMAGES = 2000  # of those on disk, whose pixels give mean and standard deviation
+MEASURED_IMAGES = 2000
 
 
 def prepare(
@@ -24,17 +24,19 @@ def prepare(
     files: dict[str, str],
     variant: str | None,
     source: dict[str, Any],
+    measured_images: int = MEASURED_IMAGES,
 ) -> None:
     """Make dataset `name` and write it as npy files plus meta.json (last, so that it vouches for the others).
 
     `files` maps the names of `paths.DATASET_FILES` to paths; `variant` names other data in the same format (None: the
-    published data); `source` holds root, mirrors and fetch of `Source`.
+    published data); `source` holds root, mirrors and fetch of `Source`. Of images on disk the pixels of at most
+    `measured_images` give mean and standard deviation. Raises UserError if the dataset cannot be made.
     """
     module = registry.load("dataset", name)
     where = Source(Path(source["root"]), tuple(source["mirrors"]), source["fetch"], published=variant is None)
     arrays: Arrays = module.make(module.Options(**options), data_seed, where)
-    _check(arrays, name)
-    mean, std = _mean_and_std(arrays, data_seed, where.root)
+    check(arrays, name)
+    mean, std = _mean_and_std(arrays, data_seed, where.root, measured_images)
     for key in ARRAYS:
         with atomic_write(files[f"{key}.npy"]) as temporary:
             np.save(temporary, np.ascontiguousarray(getattr(arrays, key)))
@@ -55,7 +57,7 @@ def prepare(
         temporary.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
 
-def _mean_and_std(arrays: Arrays, data_seed: int, root: Path) -> tuple[list[float], list[float]]:
+def _mean_and_std(arrays: Arrays, data_seed: int, root: Path, measured_images: int) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation per channel of the training images' values in 0–1.
 
     Of images on disk a sample is measured that the data seed determines, at the size in which a network sees them.
@@ -67,7 +69,7 @@ def _mean_and_std(arrays: Arrays, data_seed: int, root: Path) -> tuple[list[floa
     size = len(arrays.train_images)
     generator = np.random.default_rng([data_seed, size])
     counts = np.zeros((3, 256), dtype=np.int64)  # of each value in each channel: exact in any order
-    for row in np.sort(generator.permutation(size)[:MEASURED_IMAGES]):
+    for row in np.sort(generator.permutation(size)[:measured_images]):
         image = decode_image(root / arrays.train_images[row].decode(), arrays.decode)
         counts += [np.bincount(channel.ravel(), minlength=256) for channel in image]
     shares, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
@@ -75,7 +77,8 @@ def _mean_and_std(arrays: Arrays, data_seed: int, root: Path) -> tuple[list[floa
     return means.tolist(), np.sqrt(shares @ values**2 - means**2).tolist()
 
 
-def _check(arrays: Arrays, name: str) -> None:
+def check(arrays: Arrays, name: str) -> None:
+    """Raise UserError unless types, shapes and labels of dataset `name` are what `Arrays` says."""
     if not len(arrays.train_images) or not len(arrays.test_images):
         raise UserError(f"dataset {name}: needs training and test images, has no {_empty_part(arrays)} images")
     for images in (arrays.train_images, arrays.test_images):

@@ -1,5 +1,6 @@
-"""What a dataset is: arrays or paths of images, labels, classes, and where its files come from."""
+"""What a dataset is: images or their paths, labels, classes, and where its files come from."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,25 @@ from numpy.typing import NDArray
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Paths = NDArray[np.bytes_]  # of image files, in UTF-8, relative to `Source.root`
-UNKNOWN = -1  # the clean label of an example whose true class nobody knows
+UNKNOWN = -1  # the clean label of an example whose true class is unknown
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a dataset's own files are looked for, and whether they may be fetched.
+    """Where a dataset's own files lie, and whether they may be fetched.
 
-    `root`: folder of downloaded archives; `mirrors`: folders or URLs to fetch from before the publisher's own;
-    `fetch`: false where the user named the folder, which is then read only; `published`: false where the folder holds
-    other data in the same files' format, for which the published checksums do not hold.
+    `root`: folder of the files; `mirrors`: folders or URLs, tried in their order before the publisher; `fetch`: false
+    for a folder that the user named, which is only read; `published`: false for other data in the same format, which
+    the published hashes do not fit; `timeout`: seconds without an answer or a byte after which a download fails;
+    `retries`: further attempts at a download that failed.
     """
 
     root: Path
     mirrors: tuple[str, ...] = ()
     fetch: bool = True
     published: bool = True
+    timeout: float = 20.0
+    retries: int = 2
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Decode:
 class Arrays:
     """A dataset. Images: uint8, N × C × H × W. Labels: int64, N; `train_clean_labels` may be UNKNOWN.
 
-    Where `decode` is given the images stay on disk: `train_images` and `test_images` are their `Paths` (N), and
-    `content` is a hash over all of their bytes.
+    If `decode` is given, the images stay on disk: `train_images` and `test_images` are their `Paths` (N), and `content`
+    is a hash over all of their bytes.
     """
 
     train_images: NDArray[Any]  # Images or Paths
@@ -66,6 +70,13 @@ class Arrays:
             return 3, self.decode.crop, self.decode.crop
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
+
+
+def clean_arrays(
+    train: tuple[Images, Labels], test: tuple[Images, Labels], classes: Iterable[str], source: str
+) -> Arrays:
+    """Return a dataset of images in memory whose given labels are the true ones."""
+    return Arrays(*train, train[1], *test, tuple(classes), source)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the extras drawn from runs share: each method at its best hyper-parameter beside plain SGD, means over seeds.
+"""What the extras drawn from runs share: each method at its best hyper-parameter, and plain SGD; means over seeds.
 
 The best is that of the highest mean test accuracy at the last epoch, as in Fig. 7. Where label smoothing's grid holds
 α = 0, those runs are the control: SGD without any smoothing.
@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.figures._style import Look, diverged_text, method_looks, seeds_text
 from adaptive_smoothing.results import summary
-from adaptive_smoothing.results.names import parameter_value
 
 CONTROL, AVERAGED = "plain", "ivon_mc"
 OWN_LOOKS = {
@@ -30,59 +29,38 @@ def looks(series: Iterable[str]) -> dict[str, Look]:
     return method_looks(name for name in present if name not in own) | own
 
 
-def needed(frame: pd.DataFrame, columns: Sequence[str], description: Description) -> None:
+def require_columns(frame: pd.DataFrame, columns: Sequence[str], description: Description) -> None:
     """Raise UserError unless the table has the columns, which one made by earlier code may lack."""
     for column in columns:
         if column not in frame:
             raise UserError(f"figure {description['figure']}: its table lacks the column '{column}'; make it anew")
 
 
-def chosen(frame: pd.DataFrame, description: Description) -> pd.DataFrame:
-    """Return a row a run at its method's best hyper-parameters, and one more a run of the control.
+def best_and_control(frame: pd.DataFrame, description: Description) -> pd.DataFrame:
+    """Return the last epoch of the runs at their method's best hyper-parameters, and of the control's runs.
 
-    Columns: run, task (the noise as it is written), series (method or control), chosen (the best, as text; '' where
-    there was nothing to choose), diverged.
+    Columns: those of `summary.last_epochs`; series (method or control); chosen (see `summary.best_runs`).
     """
-    runs, parts = summary.final(frame, description), []
-    for method, rows in runs.groupby("method", sort=False):
-        grid = description["grids"].get(method, [])
-        best = summary.best(summary.over_seeds(rows, ["task", *grid]), ["task"])[["task", *grid]]
-        text = [", ".join(parameter_value(name, row[name]) for name in grid) for _, row in best.iterrows()]
-        parts.append(rows.merge(best.assign(chosen=text), on=["task", *grid]).assign(series=method))
+    parts = []
+    for method, rows in summary.last_epochs(frame, description).groupby("method", sort=False):
+        grid = summary.grid_of(description, str(method), rows)
+        parts.append(summary.best_runs(rows, grid, ["task"]).assign(series=method))
         if method == "ls" and "alpha" in grid:
             parts.append(rows[rows["alpha"] == 0].assign(series=CONTROL, chosen=""))
-    return pd.concat(parts, ignore_index=True)[["run", "task", "series", "chosen", "diverged"]]
-
-
-def over_seeds(rows: pd.DataFrame, keys: Sequence[str], measures: Sequence[str]) -> pd.DataFrame:
-    """Return means over seeds, a row a combination of `keys`.
-
-    Columns: the keys; each measure (mean) and `<measure>_std` (sample s.d.; NaN for one seed) over the `n` runs that
-    did not diverge; `diverged` (how many did); `epoch` (the last).
-    """
-    kept = rows.assign(**{name: rows[name].astype(float).mask(rows["diverged"]) for name in measures})
-    grouped = kept.assign(lasted=~rows["diverged"]).groupby(list(keys), sort=False, dropna=False)
-    columns: dict[str, Any] = {name: (name, "mean") for name in measures}
-    columns |= {f"{name}_std": (name, "std") for name in measures}
-    columns |= {"n": ("lasted", "sum"), "diverged": ("diverged", "sum"), "last": ("epoch", "max")}
-    means: pd.DataFrame = grouped.agg(**columns).reset_index()
-    return means.drop(columns="last") if "epoch" in keys else means.rename(columns={"last": "epoch"})
+    return pd.concat(parts, ignore_index=True)
 
 
 def over_epochs(frame: pd.DataFrame, description: Description, measures: Sequence[str]) -> pd.DataFrame:
-    """Return means over seeds (see `over_seeds`) of the chosen runs, a row a task, series and evaluated epoch.
+    """Return means over seeds (see `summary.over_seeds`) of the chosen runs, a row a task, series and evaluated epoch.
 
-    Runs that diverged are told at the last epoch alone; a series all of whose runs did has NaN there.
+    Runs that diverged count at the last epoch alone; a series all of whose runs diverged has NaN there.
     """
-    picked = chosen(frame, description)
-    rows = frame.drop(columns="diverged").merge(picked.drop(columns="diverged"), on="run").assign(diverged=False)
-    failed = set(picked.loc[picked["diverged"], "run"])
-    ended = rows[rows["run"].isin(failed)].drop_duplicates(["run", "series"])
-    ended = ended.assign(diverged=True, epoch=frame["epoch"].max())
-    rows = pd.concat([rows[~rows["run"].isin(failed)], ended], ignore_index=True)
-    return over_seeds(rows, ["task", "series", "chosen", "epoch"], measures).sort_values(
-        "epoch", kind="stable", ignore_index=True
-    )
+    picked = best_and_control(frame, description)[["run", "task", "series", "chosen", "diverged"]]
+    rows = frame.drop(columns="diverged").merge(picked, on="run")
+    ended = rows[rows["diverged"]].drop_duplicates(["run", "series"]).assign(epoch=frame["epoch"].max())
+    rows = pd.concat([rows[~rows["diverged"]], ended], ignore_index=True)
+    means = summary.over_seeds(rows, ["task", "series", "chosen", "epoch"], measures)
+    return means.sort_values("epoch", kind="stable", ignore_index=True)
 
 
 def name_chosen(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:

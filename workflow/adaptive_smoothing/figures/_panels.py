@@ -75,7 +75,7 @@ def grid_data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     (percent), n, diverged, epoch, posterior_std, posterior_std_std.
     """
     axes = {method: names[0] for method, names in description["grids"].items() if names}
-    return summary.along(summary.final(frame, description), description, ["task"], axes)
+    return summary.means_along(summary.last_epochs(frame, description), description, ["task"], axes)
 
 
 def grid_figure(data: pd.DataFrame, description: dict[str, Any]) -> Figure:

@@ -19,6 +19,7 @@ from matplotlib.typing import LineStyleType
 
 from adaptive_smoothing.core.errors import unknown
 from adaptive_smoothing.core.files import atomic_write
+from adaptive_smoothing.results.names import METHODS, method_name
 
 WIDTH = 7.2  # inches, of a figure that fills a page's width
 FOOTER_SIZE = 7  # points
@@ -48,7 +49,7 @@ OWN: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """Name, colour, marker and line style of a method (or of a noise, where noises are told apart)."""
+    """Name, colour, marker and line style of a method (or of a noise, in a figure with a line a noise)."""
 
     name: str
     colour: str
@@ -56,11 +57,11 @@ class Look:
     line: LineStyleType
 
 
-METHODS = {
-    "ivon": Look("IVON", "#D55E00", "o", "-"),
-    "ls": Look("LS", "#009E73", "s", (0, (5, 1.5))),
-    "sam": Look("SAM", "#CC79A7", "^", (0, (1.5, 1.2))),
-    "ols": Look("OLS", "#0072B2", "D", (0, (5, 1.2, 1.2, 1.2))),
+LOOKS = {
+    "ivon": Look(METHODS["ivon"], "#D55E00", "o", "-"),
+    "ls": Look(METHODS["ls"], "#009E73", "s", (0, (5, 1.5))),
+    "sam": Look(METHODS["sam"], "#CC79A7", "^", (0, (1.5, 1.2))),
+    "ols": Look(METHODS["ols"], "#0072B2", "D", (0, (5, 1.2, 1.2, 1.2))),
 }
 SPARE_COLOURS = ("#E69F00", "#56B4E9", "#000000", "#8C6D31")
 SPARE_MARKERS = ("v", "P", "X", "p", "*", "h")
@@ -105,10 +106,10 @@ def save(figure: Figure, outputs: Iterable[str], description: dict[str, Any], ke
 def method_looks(methods: Iterable[str]) -> dict[str, Look]:
     """Return the look of each method, in the order of legends: IVON, LS, SAM, OLS, then others by name."""
     present = set(methods)
-    others = sorted(present - METHODS.keys())
+    others = sorted(present - LOOKS.keys())
     spare = zip(itertools.cycle(SPARE_COLOURS), itertools.cycle(SPARE_MARKERS), itertools.cycle(SPARE_LINES))
-    looks = {method: look for method, look in METHODS.items() if method in present}
-    return looks | {method: Look(method, *features) for method, features in zip(others, spare, strict=False)}
+    known = {method: look for method, look in LOOKS.items() if method in present}
+    return known | {other: Look(method_name(other), *features) for other, features in zip(others, spare, strict=False)}
 
 
 def task_looks(tasks: Sequence[str]) -> dict[str, Look]:

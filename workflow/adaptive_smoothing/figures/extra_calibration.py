@@ -16,6 +16,7 @@ from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import _extras
 from adaptive_smoothing.figures._panels import curve, legend
 from adaptive_smoothing.figures._style import GREY, Look, epoch_text, frame_figure
+from adaptive_smoothing.results import summary
 
 TABLE = "metrics"
 MEASURES = {"ece": "calibration error (%)", "nll": "neg. log-likelihood (nats)"}
@@ -33,15 +34,14 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     Columns: chosen; ece (percent) and nll (nats) with `_std`, n, diverged, epoch; lists over non-empty bins, pooled
     over seeds: count, confidence and accuracy (percent); missing (runs that the table lacks).
     """
-    wanted = [f"test_{name}{of}" for of in ("", "_mc") for name in ("ece", "nll", *(f"bin_{name}" for name in BINS))]
-    _extras.needed(frame, wanted, description)
-    rows = frame.sort_values("epoch", kind="stable").groupby("run", sort=False).tail(1)
-    rows = rows.drop(columns="diverged").merge(_extras.chosen(frame, description), on="run")
+    columns = [f"test_{name}{of}" for of in ("", "_mc") for name in ("ece", "nll", *(f"bin_{name}" for name in BINS))]
+    _extras.require_columns(frame, columns, description)
+    rows = _extras.best_and_control(frame, description)
     means = _named(rows, "")
     if (averaged := rows[rows["test_ece_mc"].notna() & ~rows["diverged"] & (rows["series"] == "ivon")]).size:
         means = pd.concat([means, _named(averaged.assign(series=_extras.AVERAGED), "_mc")], ignore_index=True)
     keys = ["task", "series", "chosen"]
-    points = _extras.over_seeds(means, keys, list(MEASURES))
+    points = summary.over_seeds(means, keys, list(MEASURES))
     bins = pd.DataFrame([_pooled(rows) for _, rows in means.groupby(keys, sort=False)])
     points["ece"], points["ece_std"] = 100 * points["ece"], 100 * points["ece_std"]
     return points.join(bins).assign(missing=_extras.missing(frame, description))

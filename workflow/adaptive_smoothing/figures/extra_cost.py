@@ -34,7 +34,7 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     grid_gradient_evaluations and grid_seconds, of one training at each value of the method's grid (NaN for a series
     without a choice); n, diverged, epoch; device (all of them, as text); missing (runs that the table lacks).
     """
-    _extras.needed(frame, [*COSTS, "device", "threads"], description)
+    _extras.require_columns(frame, [*COSTS, "device", "threads"], description)
     points = _extras.over_epochs(frame.assign(accuracy=100 * frame["test_accuracy"]), description, ["accuracy", *COSTS])
     points = points.merge(_of_grids(frame, description), on=["task", "series"], how="left")
     points.loc[points["chosen"] == "", [f"grid_{cost}" for cost in COSTS]] = float("nan")
@@ -46,8 +46,8 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
 def _of_grids(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     """Return task, series and the summed mean costs of all values of the method's grid, diverged runs included."""
     parts = []
-    for method, rows in summary.final(frame, description).groupby("method", sort=False):
-        keys = ["task", *description["grids"].get(method, [])]
+    for method, rows in summary.last_epochs(frame, description).groupby("method", sort=False):
+        keys = ["task", *summary.grid_of(description, str(method), rows)]
         means = rows.groupby(keys, sort=False, dropna=False)[list(COSTS)].mean()
         parts.append(means.groupby("task", sort=False).sum().add_prefix("grid_").assign(series=method).reset_index())
     return pd.concat(parts, ignore_index=True)

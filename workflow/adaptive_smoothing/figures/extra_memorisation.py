@@ -30,7 +30,7 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     Columns: chosen; memorised and accuracy (percent) with `_std`; n, diverged, epoch; missing (runs that the table
     lacks).
     """
-    _extras.needed(frame, list(COLUMNS), description)
+    _extras.require_columns(frame, list(COLUMNS), description)
     percent = frame.assign(**{name: 100 * frame[column].astype(float) for column, name in COLUMNS.items()})
     points = _extras.over_epochs(percent, description, list(MEASURES))
     return points.assign(missing=_extras.missing(frame, description))

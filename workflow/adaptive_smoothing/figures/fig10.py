@@ -26,10 +26,11 @@ class Options(Strict):
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     """Return means over seeds at the last epoch, a row a task (noise) and h₀ (`value`), by h₀ in each task.
 
-    Columns: those of `_summary.along`; accuracy in percent, posterior_std in units of the weights.
+    Columns: those of `summary.means_along`; accuracy in percent, posterior_std in units of the weights.
     """
-    runs = summary.apart_by_method(summary.having(summary.final(frame, description), "hess_init", description))
-    points = summary.along(runs, description, ["task"], dict.fromkeys(runs["method"], "hess_init"))
+    runs = summary.runs_with(summary.last_epochs(frame, description), "hess_init", description)
+    runs = summary.split_by_method(runs)
+    points = summary.means_along(runs, description, ["task"], dict.fromkeys(runs["method"], "hess_init"))
     return points.sort_values("value", kind="stable", ignore_index=True)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from adaptive_smoothing.core.options import Fraction, Strict
 from adaptive_smoothing.figures._panels import legend
-from adaptive_smoothing.figures._style import METHODS, frame_figure
+from adaptive_smoothing.figures._style import LOOKS, frame_figure
 
 TABLE = "examples"
 Vector = NDArray[np.float64]
@@ -63,7 +63,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     left, right = body.subfigures(1, 2, squeeze=False, width_ratios=[1, 1.25])[0]
     _distribution(left.subplots(), data, bins)
     name = f"LS, α = {alpha:g}: the same for every example"
-    look = METHODS["ls"]
+    look = LOOKS["ls"]
     left.axes[0].axvline(smoothing, color=look.colour, linestyle=look.line, linewidth=1.8, label=name)
     legend(left, columns=1)
     _images(right, data, description["image_shape"])
@@ -103,7 +103,7 @@ def _distribution(axes: Axes, data: pd.DataFrame, bins: Vector) -> None:
 
 
 def _histogram(axes: Axes, values: "pd.Series[float]", bins: Vector, name: str, fill: bool) -> None:
-    colour = METHODS["ivon"].colour if fill else "black"
+    colour = LOOKS["ivon"].colour if fill else "black"
     kept = np.clip(values[np.isfinite(values)], bins[0], None)
     counts, _ = np.histogram(kept, bins)
     axes.stairs(counts, bins, fill=fill, color=colour, alpha=0.55 if fill else 1, linewidth=0.9, label=name)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures._panels import legend
-from adaptive_smoothing.figures._style import METHODS, frame_figure
+from adaptive_smoothing.figures._style import LOOKS, frame_figure
 
 TABLE = "soft_labels"
 Vector = NDArray[np.float64]
@@ -101,9 +101,9 @@ def _draw_series(axes: Axes, name: str, x: Vector, y: Vector, many: bool) -> Non
     marks: dict[str, Any] = {"linestyle": "none", "label": name, "markeredgewidth": edge}
     match name:
         case "OLS":
-            axes.bar(x, y, width=1.0 if many else 0.9, color=METHODS["ols"].colour, linewidth=0, label=name, zorder=2)
+            axes.bar(x, y, width=1.0 if many else 0.9, color=LOOKS["ols"].colour, linewidth=0, label=name, zorder=2)
         case "IVON":
-            axes.bar(x, y, width=0.4, color=METHODS["ivon"].colour, linewidth=0, label=name, zorder=3)
+            axes.bar(x, y, width=0.4, color=LOOKS["ivon"].colour, linewidth=0, label=name, zorder=3)
         case name if name == CONTROL:
             marks |= {"markerfacecolor": "0.75", "markeredgecolor": "0.2"}
             axes.plot(x, y, marker="D", markersize=0.75 * size, zorder=4, **marks)

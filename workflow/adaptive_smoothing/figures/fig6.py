@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures._panels import curve, legend
-from adaptive_smoothing.figures._style import METHODS, Look, frame_figure, runs_footer
+from adaptive_smoothing.figures._style import LOOKS, Look, frame_figure, runs_footer
 from adaptive_smoothing.results import summary
 
 TABLE = "metrics"
-LOOKS = {
-    "learned": Look("Σ learned", METHODS["ivon"].colour, "o", "-"),
+SIGMAS = {
+    "learned": Look("Σ learned", LOOKS["ivon"].colour, "o", "-"),
     "fixed": Look("Σ fixed at its initial value", "black", "s", "-"),
 }
 LETTERS = 15  # of a line below a pair
@@ -34,10 +34,11 @@ class Options(Strict):
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     """Return means over seeds at the last epoch, a row a task (noise) and `value` ('learned' or 'fixed' Σ).
 
-    Columns: those of `_summary.along`; accuracy in percent, posterior_std in units of the weights.
+    Columns: those of `summary.means_along`; accuracy in percent, posterior_std in units of the weights.
     """
-    runs = summary.apart_by_method(summary.having(summary.final(frame, description), "hessian", description))
-    return summary.along(runs, description, ["task"], dict.fromkeys(runs["method"], "hessian"))
+    runs = summary.runs_with(summary.last_epochs(frame, description), "hessian", description)
+    runs = summary.split_by_method(runs)
+    return summary.means_along(runs, description, ["task"], dict.fromkeys(runs["method"], "hessian"))
 
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
@@ -53,7 +54,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
 
 
 def _pairs(axes: Axes, data: pd.DataFrame, tasks: list[str], measure: str) -> None:
-    for shift, (value, look) in zip((-SHIFT, SHIFT), LOOKS.items(), strict=True):
+    for shift, (value, look) in zip((-SHIFT, SHIFT), SIGMAS.items(), strict=True):
         rows = data[data["value"] == value]
         face = look.colour if value == "learned" else "white"
         curve(axes, rows["task"].map(tasks.index) + shift, rows, look, measure, line=False, markerfacecolor=face)

@@ -31,14 +31,14 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     """Return means over seeds at the last epoch, a row a κ and method, by κ.
 
     Columns: dataset, noise_kappa, noise_beta, method, chosen (the best hyper-parameters, as text), published (percent,
-    NaN without), accuracy and accuracy_std (percent), n, diverged, epoch and others of `_summary.along`. Raises
+    NaN without), accuracy and accuracy_std (percent), n, diverged, epoch and others of `summary.means_along`. Raises
     UserError if the runs have no κ, several datasets, models or β, or the published curves another number of points.
     """
-    runs = summary.having(summary.final(frame, description), "noise_kappa", description)
+    runs = summary.runs_with(summary.last_epochs(frame, description), "noise_kappa", description)
     for column in ("dataset", "model", "noise_beta"):
         if len(several := runs[column].unique()) > 1:
             raise UserError(f"figure {description['figure']}: draws one {column}, not {', '.join(map(str, several))}")
-    points = summary.along(runs, description, ["dataset", "noise_kappa", "noise_beta"], {})
+    points = summary.means_along(runs, description, ["dataset", "noise_kappa", "noise_beta"], {})
     points = points.sort_values("noise_kappa", kind="stable", ignore_index=True)
     return points.assign(published=_published(points, description))
 

@@ -1,8 +1,6 @@
 """resnet50: torchvision's ResNet-50, optionally starting from ImageNet weights (the classifier is always new)."""
 
-import fcntl
-import hashlib
-import re
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,8 +8,10 @@ from torch import Tensor, nn
 from torchvision.models import ResNet50_Weights, resnet50
 
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.core.log import log
+from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.core.options import Annotated, Strict, named_or_file
+from adaptive_smoothing.data.download import File, obtain
+from adaptive_smoothing.data.types import Source
 
 CLASSIFIER = "fc."
 COUNTER = ".num_batches_tracked"  # absent from older files; it changes nothing where batch norm has a momentum
@@ -36,67 +36,40 @@ def build(options: Options, channels: int, size: tuple[int, int], classes: int) 
 
 
 def load_pretrained(network: nn.Module, options: Options, root: Path, published: bool, fetch: bool) -> str | None:
-    """Load the weights that `options` name into all of `network` but its classifier; None if they say random.
+    """Load the weights that `options` name into all of `network` but its classifier.
 
-    `root` is the data root; `published` says whether the file there is torchvision's own, so that its hash must fit;
-    `fetch` whether an absent file may be downloaded. Returns the file and its SHA-256. Raises UserError for a file
-    that is absent, damaged or of another network.
+    `root` is the data root; `published`: the file there is torchvision's own, so its hash is checked; `fetch`: a
+    missing file may be downloaded. Returns the file and its SHA-256, or None for random weights. Raises UserError if
+    the file is missing, damaged or of another network.
     """
     if options.weights == "random":
         return None
     if options.weights in ResNet50_Weights.__members__:
-        path = _published_file(ResNet50_Weights[options.weights], root / "weights", fetch)
-        wanted = _hash_prefix(path) if published else ""
+        path = _published_file(ResNet50_Weights[options.weights].url, Source(root, (), fetch, published))
     else:
-        path, wanted = root / options.weights, ""
+        path = root / options.weights
         if not path.is_file():
             raise UserError(f"model resnet50: there is no file of weights {path}")
-    digest = _sha256(path)
-    if not digest.startswith(wanted):
-        raise UserError(
-            f"{path}: is damaged or not the published file (its SHA-256 starts with {digest[:8]}, not {wanted}); "
-            "delete it and run again"
-        )
     _fill(network, _state(path), path)
-    return f"weights {options.weights}: {path}, sha256 {digest}"
+    return f"weights {options.weights}: {path}, sha256 {sha256_of(path)}"
 
 
-def _published_file(weights: ResNet50_Weights, folder: Path, fetch: bool) -> Path:
-    """Return the file of torchvision's weights: in `folder`, else in torch's own cache, else downloaded."""
-    path = folder / Path(weights.url).name
-    if path.is_file():
-        return path
-    if not fetch:
-        raise UserError(f"model resnet50: weights {weights.name} are not there; put {weights.url} at {path}")
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / path.name
-    return cached if cached.is_file() else _downloaded(weights, path)
+def _published_file(url: str, source: Source) -> Path:
+    """Return the file of torchvision's weights below the data root, after fetching it where that is allowed.
 
-
-def _downloaded(weights: ResNet50_Weights, path: Path) -> Path:
-    """Download the weights to `path`, whole or not at all; of several runs that start together, one does it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path.with_name(f".{path.name}.lock"), "w") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX)
-            if not path.is_file():
-                log(f"downloading {weights.url} to {path}")
-                torch.hub.download_url_to_file(weights.url, str(path), _hash_prefix(path), progress=False)
-    except (OSError, RuntimeError) as error:  # RuntimeError: another hash than the file's name says
-        raise UserError(
-            f"model resnet50: weights {weights.name} cannot be downloaded ({error}); put {weights.url} at {path}"
-        ) from error
+    Torch's own cache comes before torchvision's address. The file's name ends with the first digits of its SHA-256.
+    Raises UserError as `obtain` does.
+    """
+    path = source.root / "weights" / Path(url).name
+    digits = path.stem.rpartition("-")[2]
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    mirrors = (str(cache),) if (cache / path.name).is_file() else ()
+    obtain(
+        "model resnet50",
+        [File(path.name, f"sha256:{digits}", folder="weights", urls=(url,))],
+        replace(source, mirrors=mirrors),
+    )
     return path
-
-
-def _hash_prefix(path: Path) -> str:
-    """Return the start of the SHA-256 that torchvision writes into a file's name."""
-    found = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
-    return found[1] if found else ""
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _state(path: Path) -> dict[str, Tensor]:
@@ -117,21 +90,20 @@ def _fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
         "missing": [name for name in own if name not in state and not name.endswith(COUNTER)],
         "unexpected": [name for name in state if name not in own],
         "of another shape": [
-            f"{name} ({_written(state[name])}, not {_written(own[name])})"
+            f"{name} ({_shape(state[name])}, not {_shape(own[name])})"
             for name in own
             if name in state and state[name].shape != own[name].shape
         ],
     }
-    told = [f"{what}: {_some(names)}" for what, names in problems.items() if names]
-    if told:
-        raise UserError(f"{path}: is not a ResNet-50's state dict; {'; '.join(told)}")
+    if differences := [f"{problem}: {_first_names(names)}" for problem, names in problems.items() if names]:
+        raise UserError(f"{path}: is not a ResNet-50's state dict; {'; '.join(differences)}")
     network.load_state_dict(state, strict=False)
 
 
-def _written(tensor: Tensor) -> str:
+def _shape(tensor: Tensor) -> str:
     return " × ".join(str(length) for length in tensor.shape) or "scalar"
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

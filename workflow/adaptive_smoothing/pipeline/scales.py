@@ -135,7 +135,9 @@ class Settings(Strict):
     data_root: str | None = Field(default=None, description="folder of downloaded archives; default data/raw")
     device: Device | None = Field(default=None, description="overrides the scale's choice of device")
     assign_gpus: bool = Field(default=False, description="each local training takes free GPUs for itself")
-    warm: bool = Field(default=True, description="whether one warm process serves all local jobs")
+    fork_server: bool = Field(
+        default=True, description="whether local jobs are forks of one process that has imported torch"
+    )
     scale: Name = Field(default="paper", description="whose claims and extras the targets of these names make")
 
 

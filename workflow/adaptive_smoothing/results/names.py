@@ -1,26 +1,36 @@
-"""How hyper-parameters, their values and noises are written: one table for figures, claims and reports."""
+"""How methods, hyper-parameters, their values and noises are written: one table for figures, claims and reports."""
 
+from collections.abc import Mapping
 from typing import Any
 
+METHODS = {"ivon": "IVON", "ls": "LS", "sam": "SAM", "ols": "OLS"}  # in the order of legends
 PARAMETERS = {
     "alpha": "α",
     "rho": "ρ",
     "hess_init": "h₀",
     "lr": "learning rate",
+    "weight_decay": "weight decay",
     "beta1": "β₁",
     "beta2": "β₂",
     "ess_per_example": "λ / N",
     "hessian": "Σ",
+    "kappa": "κ",
+    "beta": "β",
 }
 
 
+def method_name(method: str) -> str:
+    """Return a method as it is written ('sam' → 'SAM'); one that the table lacks keeps its own name."""
+    return METHODS.get(method, method)
+
+
 def parameter_name(name: str) -> str:
-    """Return a hyper-parameter as it is written on figures ('alpha' → 'α')."""
+    """Return a hyper-parameter as it is written ('alpha' → 'α')."""
     return PARAMETERS.get(name, name.replace("_", " "))
 
 
 def value_text(value: object) -> str:
-    """Return a hyper-parameter's value as it is written on figures: numbers at their shortest."""
+    """Return a hyper-parameter's value as it is written: numbers at their shortest."""
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
@@ -29,16 +39,21 @@ def parameter_value(name: str, value: object) -> str:
     return f"{parameter_name(name)} = {value_text(value)}"
 
 
-def noise_name(key: str, description: dict[str, Any]) -> str:
-    """Return a noise as it is written on figures, from its kind and parameters ('symmetric 20 %')."""
-    match description["noises"].get(key):
+def noise_name(key: str, description: Mapping[str, Any]) -> str:
+    """Return a noise of a figure as it is written, by its key in the scale ('symmetric 20 %')."""
+    return noise_text(description.get("noises", {}).get(key, {})) or key.replace("_", " ")
+
+
+def noise_text(noise: Mapping[str, Any]) -> str:
+    """Return a noise as it is written, from its kind and parameters; '' for a kind that has no short text."""
+    match noise:
         case {"kind": "natural"}:
             return "labels as they come"
         case {"kind": "symmetric", "rate": rate}:
             return f"symmetric {100 * rate:g} %"
         case {"kind": "pair", "rate": rate}:
             return f"pair flip {100 * rate:g} %"
-        case {"kind": "class_dependent", "kappa": kappa, "beta": beta}:
-            return f"class-dependent κ = {kappa:g}, β = {beta:g}"
-        case _:
-            return key.replace("_", " ")
+        case {"kind": "class_dependent"}:
+            parameters = [parameter_value(name, noise[name]) for name in ("kappa", "beta") if name in noise]
+            return f"class-dependent {', '.join(parameters)}"
+    return ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from adaptive_smoothing.core.units import span
+from adaptive_smoothing.results.summary import last_rows
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,9 @@ class RunCost:
 
 def costs_by_run(frame: pd.DataFrame) -> dict[str, RunCost]:
     """Return each run's cost, as far as the table has the columns; none for a table that is not of metrics."""
-    if not {"run", "device", "seconds"} <= set(frame.columns):
+    if not {"run", "epoch", "device", "seconds"} <= set(frame.columns):
         return {}
-    last = frame.groupby("run", sort=False).last()
+    last = last_rows(frame).set_index("run")
     memory = last["peak_memory_mb"] if "peak_memory_mb" in last.columns else pd.Series(float("nan"), index=last.index)
     rows = zip(last.index, last["device"], last["seconds"], memory, strict=True)
     return {str(run): RunCost(device, seconds, peak) for run, device, seconds, peak in rows}

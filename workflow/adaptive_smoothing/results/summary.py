@@ -1,97 +1,159 @@
-"""From a metrics table to means over seeds: the numbers behind Fig. 5–10. Pandas only, nothing is drawn here.
+"""From a metrics table to points over seeds: the one place where figures, claims and reports get their numbers.
 
-Accuracies are those of the last evaluated epoch (IVON's at its posterior mean), in percent. A run diverged if its test
-accuracy or test negative log-likelihood is not finite: the accuracy alone would pass for that of a guess.
+- *Last epoch*: the row of a run with the highest epoch. Accuracies are in percent, those of IVON at its posterior mean.
+- *Diverged*: the last epoch says so, or its test accuracy or test negative log-likelihood is not finite (the accuracy
+  alone could be that of a guess). The measures of a diverged run are NaN and enter no mean.
+- *Best of a grid*: the point with the highest mean over the seeds that did not diverge; the first of equal points.
+
+Pandas only; nothing is drawn or judged here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.figures._style import method_looks
-from adaptive_smoothing.results.names import noise_name, parameter_value
+from adaptive_smoothing.results.names import method_name, noise_name, parameter_value
 
-Description = dict[str, Any]
+ACCURACIES = {"accuracy": "test_accuracy", "accuracy_mc": "test_accuracy_mc", "validation": "validation_accuracy"}
+Description = Mapping[str, Any]  # what a figure's table says of itself
 
 
-def final(frame: pd.DataFrame, description: Description) -> pd.DataFrame:
-    """Return each run's last evaluated epoch, with columns added.
+def last_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the row of each run's last evaluated epoch, in the order of the table."""
+    return frame.sort_values("epoch", kind="stable").groupby("run", sort=False).tail(1).sort_index()
 
-    `accuracy`: test accuracy in percent, NaN if the run diverged; `diverged`; `task`: the noise as it is written on
-    the figure, with dataset and model where the table has several.
+
+def last_epochs(frame: pd.DataFrame, description: Description) -> pd.DataFrame:
+    """Return each run's last evaluated epoch, with columns added or replaced.
+
+    `diverged` (bool); `accuracy`, `accuracy_mc` (averaged over the posterior) and `validation`, in percent;
+    `posterior_std`; `task`: the noise as it is written, with dataset and model where the table has several.
     """
-    last = frame.sort_values("epoch", kind="stable").groupby("run", sort=False).tail(1).sort_index()
-    finite = last[["test_accuracy", "test_nll"]].abs().lt(np.inf).all(axis=1)  # false for NaN too
-    task = last["noise"].map(lambda key: noise_name(key, description))
+    last = last_rows(frame)
+    diverged = last["diverged"].astype("boolean").fillna(False).astype(bool)
+    diverged |= ~(_finite(last["test_accuracy"]) & _finite(last["test_nll"]))
+    measures = {name: (100 * last[column].astype(float)).mask(diverged) for name, column in ACCURACIES.items()}
+    measures["accuracy_mc"] = measures["accuracy_mc"].where(_finite(last["test_nll_mc"]))
+    measures["posterior_std"] = last["posterior_std"].astype(float).mask(diverged)
+    return last.assign(task=_tasks(last, description), diverged=diverged, **measures)
+
+
+def _finite(values: "pd.Series[Any]") -> "pd.Series[bool]":
+    return values.astype(float).abs().lt(np.inf)  # False for NaN too
+
+
+def _tasks(runs: pd.DataFrame, description: Description) -> "pd.Series[str]":
+    task = runs["noise"].map(lambda key: noise_name(key, description))
     for column in ("model", "dataset"):
-        if last[column].nunique() > 1:
-            task = last[column] + ", " + task
-    return last.assign(accuracy=(100 * last["test_accuracy"]).where(finite), diverged=~finite, task=task)
+        if runs[column].nunique() > 1:
+            task = runs[column] + ", " + task
+    return task
 
 
-def having(frame: pd.DataFrame, column: str, description: Description) -> pd.DataFrame:
-    """Return the rows that have a value in `column`; raise UserError if none has."""
-    rows = frame[frame[column].notna()] if column in frame.columns else frame.iloc[:0]
+def runs_with(runs: pd.DataFrame, column: str, description: Description) -> pd.DataFrame:
+    """Return the runs that have a value in `column`; raise UserError if none has."""
+    rows = runs[runs[column].notna()] if column in runs.columns else runs.iloc[:0]
     if rows.empty:
         raise UserError(f"figure {description['figure']}: none of its runs has a '{column}', which it is drawn over")
     return rows
 
 
-def apart_by_method(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs (from `final`) with the method put before `task` where there are several methods."""
+def split_by_method(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with the method before the noise in `task`, where there are several methods."""
     if runs["method"].nunique() < 2:
         return runs
-    looks = method_looks(runs["method"])
-    return runs.assign(task=runs["method"].map(lambda method: looks[method].name) + ", " + runs["task"])
+    return runs.assign(task=runs["method"].map(method_name) + ", " + runs["task"])
 
 
-def over_seeds(runs: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Return a row a combination of `keys`, in order of appearance.
+def grid_of(description: Description, method: str, runs: pd.DataFrame) -> list[str]:
+    """Return the hyper-parameters that a method's runs have a grid of."""
+    return [axis for axis in description.get("grids", {}).get(method, []) if axis in runs.columns]
 
-    Columns: the keys; `accuracy` (mean, percent), `accuracy_std` (sample s.d.; NaN for one seed), `posterior_std`,
-    `posterior_std_std`, over the `n` seeds that did not diverge; `diverged` (how many did); `epoch`.
+
+def best_point(runs: pd.DataFrame, axes: Sequence[str], measure: str = "accuracy") -> dict[str, Any] | None:
+    """Return the best point of a grid (axis → value) by the mean of `measure`; None if no run has that measure."""
+    if not axes:
+        return {}
+    means = runs.groupby(list(axes), sort=False, dropna=False)[measure].mean()
+    if means.isna().all():
+        return None
+    best = means.idxmax()  # the first of equals
+    return dict(zip(axes, best if isinstance(best, tuple) else (best,), strict=True))
+
+
+def at_point(runs: pd.DataFrame, point: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the runs at one point of a grid."""
+    for axis, value in point.items():
+        runs = runs[runs[axis].isna() if pd.isna(value) else runs[axis] == value]
+    return runs
+
+
+def best_runs(
+    runs: pd.DataFrame, axes: Sequence[str], within: Sequence[str] = (), measure: str = "accuracy"
+) -> pd.DataFrame:
+    """Return the runs at the best point of a grid, for each combination of the columns `within`.
+
+    Column `chosen` is added: that point as text ('α = 0.1'), '' without a grid. Where no run has the measure, no point
+    is best: all runs are returned, with ''.
     """
-    grouped = runs.groupby(list(keys), sort=False, dropna=False)
-    return grouped.agg(
-        accuracy=("accuracy", "mean"),
-        accuracy_std=("accuracy", "std"),
-        posterior_std=("posterior_std", "mean"),
-        posterior_std_std=("posterior_std", "std"),
-        n=("accuracy", "count"),
-        diverged=("diverged", "sum"),
-        epoch=("epoch", "max"),
-    ).reset_index()
+    parts = []
+    for rows in _groups(runs, within):
+        point = best_point(rows, axes, measure) or {}
+        chosen = ", ".join(parameter_value(axis, value) for axis, value in point.items())
+        parts.append(at_point(rows, point).assign(chosen=chosen))
+    return pd.concat(parts) if parts else runs.assign(chosen="")
 
 
-def best(summary: pd.DataFrame, within: Sequence[str]) -> pd.DataFrame:
-    """Return, for each combination of `within`, the row of the highest mean accuracy (the first of equals)."""
-    falling = summary.sort_values("accuracy", ascending=False, kind="stable", na_position="last")
-    return falling.groupby(list(within), sort=False, dropna=False).head(1).sort_index()
+def _groups(runs: pd.DataFrame, keys: Sequence[str]) -> Iterator[pd.DataFrame]:
+    if keys:
+        yield from (rows for _, rows in runs.groupby(list(keys), sort=False, dropna=False))
+    else:
+        yield runs
 
 
-def along(runs: pd.DataFrame, description: Description, keys: Sequence[str], axes: Mapping[str, str]) -> pd.DataFrame:
-    """Return means over seeds along one hyper-parameter a method, at the best of all its other gridded ones.
+def runs_along(runs: pd.DataFrame, axis: str, axes: Sequence[str]) -> dict[Any, pd.DataFrame]:
+    """Return, by rising value of one axis of a grid, the runs there, with all other axes at their best."""
+    best = best_runs(runs[runs[axis].notna()], [other for other in axes if other != axis], [axis])
+    return {value: best[best[axis] == value] for value in sorted(best[axis].unique())}
 
-    Args: `runs` from `final`; `keys`, what to keep apart besides methods; `axes`, method → hyper-parameter, methods
-    left out have none. Columns: those of `over_seeds`, `method`, `parameter` and `value` (the hyper-parameter of
-    `axes`), and `chosen`: the other gridded hyper-parameters at their best, as text ('α = 0.1'), '' without.
+
+def over_seeds(
+    runs: pd.DataFrame, keys: Sequence[str], measures: Sequence[str] = ("accuracy", "posterior_std")
+) -> pd.DataFrame:
+    """Return means over seeds, a row a combination of `keys`, in order of appearance.
+
+    Columns: the keys; each measure (mean) and `<measure>_std` (sample s.d.; NaN for one seed) over the `n` runs that
+    did not diverge; `diverged` (how many did); `epoch` (the last).
+    """
+    measured = {name: runs[name].astype(float).mask(runs["diverged"]) for name in measures}
+    grouped = runs.assign(finished=~runs["diverged"], **measured).groupby(list(keys), sort=False, dropna=False)
+    columns: dict[str, Any] = {name: (name, "mean") for name in measures}
+    columns |= {f"{name}_std": (name, "std") for name in measures}
+    columns |= {"n": ("finished", "sum"), "diverged": ("diverged", "sum")}
+    if "epoch" not in keys:
+        columns["epoch"] = ("epoch", "max")
+    means: pd.DataFrame = grouped.agg(**columns).reset_index()
+    return means
+
+
+def means_along(
+    runs: pd.DataFrame, description: Description, keys: Sequence[str], axes: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return means over seeds along one hyper-parameter a method, with all its other gridded ones at their best.
+
+    Args: `runs` from `last_epochs`; `keys`, what to keep apart besides methods; `axes`, method → hyper-parameter,
+    methods left out have none. Columns: those of `over_seeds`, `method`, `parameter` and `value` (the hyper-parameter
+    of `axes`), and `chosen` (see `best_runs`).
     """
     parts = []
     for method, rows in runs.groupby("method", sort=False):
-        axis, grid = axes.get(str(method)), description["grids"].get(method, [])
-        others = [name for name in grid if name != axis]
-        summary = over_seeds(rows, [*keys, "method", *([axis] if axis else []), *others])
-        described: dict[str, Any] = {
-            "parameter": pd.Series([axis] * len(summary), dtype=object),
-            "value": summary[axis].astype(object) if axis else pd.Series([None] * len(summary), dtype=object),
-            "chosen": [
-                ", ".join(parameter_value(name, row[name]) for name in others) if row["n"] else ""
-                for _, row in summary.iterrows()
-            ],
-        }
-        summary = summary.drop(columns=[axis] if axis else []).drop(columns=others).assign(**described)
-        parts.append(best(summary, [*keys, "value"]))
+        axis = axes.get(str(method))
+        values = rows[axis].astype(object) if axis else pd.Series(None, index=rows.index, dtype=object)
+        rows = rows.assign(parameter=axis, value=values)
+        others = [name for name in grid_of(description, str(method), rows) if name != axis]
+        within = [*keys, "method", "parameter", "value"]
+        parts.append(over_seeds(best_runs(rows, others, within), [*within, "chosen"]))
     return pd.concat(parts, ignore_index=True)

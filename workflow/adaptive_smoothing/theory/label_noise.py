@@ -6,21 +6,30 @@ Exact: ε_i = p_i(m) - E_q[p_i(θ)], p = softmax(f), by S Monte-Carlo samples. L
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
 from adaptive_smoothing.core import environment, parquet
+from adaptive_smoothing.core.options import PositiveInt, Strict
+from adaptive_smoothing.core.specification import RunSpec
 from adaptive_smoothing.data import storage
+from adaptive_smoothing.data.types import Labels, Prepared
 from adaptive_smoothing.models.build import build_model
-from adaptive_smoothing.training import batches, devices
+from adaptive_smoothing.training import devices
+from adaptive_smoothing.training.batches import open_source
+from adaptive_smoothing.training.devices import Machine
 from adaptive_smoothing.training.posterior import load_posterior
+from adaptive_smoothing.training.split import read_labels
 
-HELD_BYTES = 1 << 30  # of draws that are held at once: for so many the images are read, or decoded, only once
+HELD_BYTES = 1 << 30  # of draws in memory at once; images are read, or decoded, once for all of these
 Weights = dict[str, Tensor]
 Batches = Callable[[], Iterator[Tensor]]
 
@@ -56,9 +65,8 @@ def estimate_label_noise(
 ) -> LabelNoise:
     """Return the label noise of N(mean, diag(std²)) over all batches (B × C × H × W), the model in evaluation mode.
 
-    All batches see the same `samples` draws e, taken from `generator`. Beside the forward passes at each draw, and the
-    forward-mode products, only the draws themselves cost anything: each is made once and serves all batches, and a
-    batch serves all draws that are held (up to HELD_BYTES).
+    All batches see the same `samples` draws e, taken from `generator`. Each draw is made once and serves all batches;
+    each batch is read once for all draws in memory (up to HELD_BYTES).
     """
     model.eval()
     first = torch.cat([functional_call(model, mean, (images,)).softmax(dim=1) for images in batches()])
@@ -103,44 +111,54 @@ def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(like.shape, generator=generator).to(like.device)
 
 
-def measure(
-    specification: dict[str, Any],
-    run: str,
-    dataset: str,
-    labels: str,
-    posterior: str,
-    output: str,
-    samples: int,
-    code: dict[str, str],
-    threads: int,
-    device: str = "auto",
-    data_root: str = "",
-) -> None:
+class MeasureJob(Strict):
+    """A trained run, the files that its measurement reads and writes, and the machine that measures."""
+
+    specification: RunSpec
+    run: str
+    dataset: Path = Field(description="folder of the prepared dataset")
+    labels: Path = Field(description="file of noisy labels")
+    posterior: Path = Field(description="the run's posterior.pt")
+    output: Path
+    samples: PositiveInt = Field(description="Monte-Carlo samples of the label noise")
+    code: dict[str, str] = Field(description="module → digest of the code that the job reaches")
+    machine: Machine
+
+
+def measure(**fields: Any) -> None:
     """Write label_noise.parquet for a trained run: a row a training example (validation left out).
 
-    For a method without a posterior the noise columns are null; `soft_label` holds the label vector that the method
-    aims at for the example's label, where it has one.
+    `fields` are those of MeasureJob, as plain values. For a method without a posterior the noise columns are null;
+    `soft_label` holds the label vector that the method aims at for the example's label (null: it has none).
     """
+    job = MeasureJob.model_validate(fields)
     made_with = environment.snapshot()
-    chosen = devices.choose_device(device)
-    devices.be_deterministic(chosen, threads)
-    prepared = storage.open_prepared(dataset)
-    frame, _ = parquet.read_frame(labels)
-    frame = frame[frame["split"] == "train"]
-    rows = frame["index"].to_numpy()
-    layout = specification["performance"]["channels_last"]  # as in training; the rest of `speed` only trains
-    images = batches.open_source(prepared, "train", rows, chosen, layout, threads - 1, data_root)
-    state = load_posterior(posterior)
-    model = devices.move_to(build_model(specification, prepared), layout, chosen).eval()
-    model.load_state_dict(state["model"])
-    columns: dict[str, Any] = {"index": frame["index"].to_numpy(), "label": frame["noisy"].to_numpy()}
-    columns |= _noise_columns(model, state["std"], images.in_order, chosen, samples, specification["seed"])
-    if state["soft_labels"] is not None:
-        columns["soft_label"] = _rows(state["soft_labels"]["soft_labels"][torch.from_numpy(columns["label"].copy())])
-    absent = [None] * len(frame)
+    device = devices.start(job.machine)
+    prepared = storage.open_prepared(job.dataset)
+    labels = read_labels(job.labels, prepared)
+    rows = labels.train_rows
+    columns: dict[str, Any] = {"index": rows, "label": labels.noisy[rows]}
+    columns |= _measured_columns(job, prepared, rows, columns["label"], device)
+    absent = [None] * len(rows)
     table = pa.table({name: columns.get(name, absent) for name in LABEL_NOISE.names}, schema=LABEL_NOISE)
-    metadata = {"run": run, "specification": specification, "samples": samples, "code": code}
-    parquet.write(output, table, {**metadata, **made_with})
+    metadata = {"run": job.run, "specification": job.specification.plain(), "samples": job.samples, "code": job.code}
+    parquet.write(job.output, table, {**metadata, **made_with})
+
+
+def _measured_columns(
+    job: MeasureJob, prepared: Prepared, rows: NDArray[np.int64], labels: Labels, device: torch.device
+) -> dict[str, Any]:
+    """Return the columns of the training examples `rows` with these labels that need the trained network."""
+    spec, machine = job.specification, job.machine
+    channels_last = spec.performance.channels_last  # as in training; the rest of `performance` only trains
+    images = open_source(prepared, "train", rows, device, channels_last, machine.threads - 1, machine.data_root)
+    state = load_posterior(job.posterior)
+    model = devices.move_to(build_model(spec, prepared), channels_last, device).eval()
+    model.load_state_dict(state["model"])
+    columns = _noise_columns(model, state["std"], images.in_order, device, job.samples, spec.seed)
+    if state["soft_labels"] is not None:
+        columns["soft_label"] = _rows(state["soft_labels"]["soft_labels"][torch.from_numpy(labels)])
+    return columns
 
 
 def _noise_columns(

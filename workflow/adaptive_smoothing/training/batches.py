@@ -38,14 +38,14 @@ def open_source(
     device: torch.device,
     channels_last: bool,
     workers: int,
-    root: str,
+    root: Path,
 ) -> ImageSource:
     """Return the images of `part` ('train' or 'test') in `rows` (None: all), by the dataset's own file of sources/.
 
-    Images that stay on disk are decoded by so many `workers` from below the folder `root`.
+    Images that stay on disk are decoded from files below `root` by `workers` processes (0: by this one).
     """
     images = prepared.arrays.train_images if part == "train" else prepared.arrays.test_images
     source: ImageSource = registry.load("source", prepared.arrays.image_source).open_images(
-        images, rows, prepared, device, channels_last, workers, Path(root)
+        images, rows, prepared, device, channels_last, workers, root
     )
     return source

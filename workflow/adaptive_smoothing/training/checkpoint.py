@@ -1,8 +1,8 @@
-"""Checkpoints: what a killed run needs to end in the same bytes as one that ran through.
+"""Checkpoints: a run that was killed and resumed ends in the same bytes as an uninterrupted one.
 
 A checkpoint lies beside the run's metrics and is not a Snakemake output (Snakemake deletes those before a job starts).
-It holds the run's state between two steps and the identity of what made it; one that does not match, or is damaged, is
-discarded with a line in the log. Signal handlers only set a flag; saving happens between steps.
+It holds the run's state between two steps and the identity of the run. A checkpoint that does not match, or is damaged,
+is discarded with a line in the log. Signal handlers only set a flag; the state is saved between steps.
 """
 
 import contextlib
@@ -26,44 +26,45 @@ class Checkpoint:
     """One run's checkpoint file."""
 
     def __init__(self, path: Path, identity: dict[str, str], minutes: float, epochs: int = 0) -> None:
-        """Keep the state in `path`, for a run of this identity, when told to stop and every so many minutes or epochs.
+        """Keep the state of the run with this `identity` in `path`.
 
-        Zero epochs: by minutes alone.
+        It is saved on a stop signal, every `minutes`, and every `epochs` (0: by minutes alone).
         """
         self.path = path
         self.identity = identity
         self.seconds = 60 * minutes
         self.epochs = epochs
         self.saved = time.monotonic()
-        self.told_to_stop = False
+        self.stop_requested = False
 
     def restore(self) -> State | None:
-        """Return the saved state; None, with a line in the log and the file removed, if it cannot serve."""
+        """Return the saved state; None, with a line in the log and the file removed, if it does not fit."""
         if not self.path.exists():
             return None
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             identity, state = content["identity"], content["state"]
         except Exception as error:  # torch raises half a dozen kinds for a damaged file
-            self._discard(f"damaged ({type(error).__name__})")
+            log(f"checkpoint {self.path} is damaged ({type(error).__name__}); discarded, training starts anew")
+            self.remove()
             return None
-        if identity != self.identity:
-            changed = sorted(key for key in self.identity if identity.get(key) != self.identity[key])
-            self._discard(f"made by another {' and '.join(changed)}")
+        if changed := sorted(key for key in self.identity if identity.get(key) != self.identity[key]):
+            log(f"checkpoint {self.path} has another {' and '.join(changed)}; discarded, training starts anew")
+            self.remove()
             return None
         restored: State = state
         return restored
 
     def after_step(self, state: Callable[[], State]) -> None:
         """Save if it is time; save and raise Stopped if a signal came."""
-        if self.told_to_stop:
+        if self.stop_requested:
             self._save(state())
-            raise Stopped(f"told to stop; saved in {self.path}, from where the run goes on when started again")
+            raise Stopped(f"stopped by a signal; state saved in {self.path}, rerun to resume")
         if time.monotonic() - self.saved >= self.seconds:
             self._save(state())
 
     def after_epoch(self, epoch: int, state: Callable[[], State]) -> None:
-        """Save if so many epochs were trained."""
+        """Save if `epoch`, the number of finished epochs, is a multiple of the interval."""
         if self.epochs and epoch % self.epochs == 0:
             self._save(state())
 
@@ -73,25 +74,21 @@ class Checkpoint:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Let SIGTERM and SIGUSR2 ask for a save and a stop, instead of killing."""
-        previous = {number: signal.signal(number, self._told) for number in STOP_SIGNALS}
+        """Let SIGTERM and SIGUSR2 request a save and a stop, instead of killing the process."""
+        previous = {number: signal.signal(number, self._request_stop) for number in STOP_SIGNALS}
         try:
             yield
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
-        self.told_to_stop = True
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop_requested = True
 
     def _save(self, state: State) -> None:
         with atomic_write(self.path) as temporary:
             torch.save({"identity": self.identity, "state": state}, temporary)
         self.saved = time.monotonic()
-
-    def _discard(self, reason: str) -> None:
-        log(f"checkpoint {self.path} is {reason}; discarded, training starts anew")
-        self.remove()
 
 
 def generators() -> State:

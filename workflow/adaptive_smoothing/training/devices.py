@@ -1,30 +1,49 @@
-"""The device that trains, and what makes it faster at the price of other rounding (`performance` of a scale's setups)."""
+"""The device that trains, and what makes it faster but changes rounding (`performance` of a scale's setups)."""
 
 import contextlib
 import os
+import resource
+from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from adaptive_smoothing.core.errors import UserError, unknown
+from adaptive_smoothing.core.options import PositiveInt, Strict
 from adaptive_smoothing.core.specification import Performance
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def choose_device(wanted: str) -> torch.device:
-    """Return the device to train on; 'auto' takes a GPU where there is one. Raises UserError for a GPU that is not."""
-    if wanted not in DEVICES:
-        raise unknown("device", wanted, DEVICES, "resources.device or --config device")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        seen = "is not set" if visible is None else f"is '{visible}'"
+class Machine(Strict):
+    """What a job computes on, and where it finds files that are not part of the prepared data."""
+
+    device: str = Field(default="auto", description="'auto', 'cpu' or 'cuda'")
+    threads: PositiveInt = Field(default=1, description="CPU threads; worker processes that decode images count")
+    data_root: Path = Field(default=Path("data/raw"), description="images that stay on disk, and pretrained weights")
+    fetch: bool = Field(default=False, description="whether pretrained weights may be downloaded into `data_root`")
+
+
+def start(machine: Machine, tf32: bool = False) -> torch.device:
+    """Prepare this process for a job on `machine` and return its device; raise UserError as `choose_device` does."""
+    device = choose_device(machine.device)
+    be_deterministic(device, machine.threads, tf32)
+    return device
+
+
+def choose_device(name: str) -> torch.device:
+    """Return a device by name; 'auto' is a GPU if torch finds one. Raise UserError if 'cuda' is not available."""
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES, "resources.device or --config device")
+    if name == "cuda" and not torch.cuda.is_available():
         raise UserError(
-            f"device 'cuda' is asked for, but torch finds no GPU here (CUDA_VISIBLE_DEVICES {seen}); "
-            "ask for 'auto' or 'cpu' (resources.device in the scale's setup, or --config device=…) to train without one"
+            "device 'cuda' is required, but torch finds no GPU "
+            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')}); set resources.device of the "
+            "setup, or --config device=…, to 'auto' or 'cpu' to train on the CPU"
         )
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def device_name(device: torch.device) -> str:
@@ -32,10 +51,17 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the most memory that was held at once, in MB: of the GPU if `device` is one, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def be_deterministic(device: torch.device, threads: int, tf32: bool = False) -> None:
-    """Use so many CPU threads and, on a GPU, kernels that give the same bytes every time; TF32 only where asked for."""
+    """Use this number of CPU threads and, on a GPU, kernels that always give the same bytes; TF32 if `tf32`."""
     torch.set_num_threads(threads)
-    with contextlib.suppress(RuntimeError):  # can be set once a process only
+    with contextlib.suppress(RuntimeError):  # can be set only once per process
         torch.set_num_interop_threads(1)
     if device.type == "cuda":  # the CPU kernels used here always do, and the call imports torch's compiler (2 s)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -47,7 +73,7 @@ def be_deterministic(device: torch.device, threads: int, tf32: bool = False) -> 
 
 
 def configure(model: nn.Module, performance: Performance, device: torch.device) -> nn.Module:
-    """Return the model on its device, in the memory format asked for, its forward pass in bfloat16 and compiled if so.
+    """Return the model on its device, with the memory format, precision and compilation that `performance` says.
 
     The model's parameters and their names stay as they are: only `forward` is wrapped. Its output is float32, so that
     losses are.
@@ -61,7 +87,7 @@ def configure(model: nn.Module, performance: Performance, device: torch.device) 
 
 
 def move_to(model: nn.Module, channels_last: bool, device: torch.device) -> nn.Module:
-    """Return the model on its device, in the memory format asked for."""
+    """Return the model on its device, in NHWC memory format if `channels_last`, else in NCHW."""
     return model.to(device).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.data.types import Arrays, Images, Labels
+from adaptive_smoothing.data.types import Arrays, Images, Labels, clean_arrays
 
 SINGLE_CLASSES = 10
 
@@ -15,17 +15,10 @@ def paired(name: str, singles: Arrays, *, train_per_class: int, test_per_class: 
     Raise UserError, naming dataset `name`, if a class has no image to pair.
     """
     generator = np.random.default_rng(data_seed)  # one stream, training pairs first
-    train_images, train_labels = _pairs(name, singles.train_images, singles.train_labels, train_per_class, generator)
-    test_images, test_labels = _pairs(name, singles.test_images, singles.test_labels, test_per_class, generator)
-    return Arrays(
-        train_images=train_images,
-        train_labels=train_labels,
-        train_clean_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        classes=tuple(f"{pair:02d}" for pair in range(SINGLE_CLASSES**2)),
-        source=f"pairs of {singles.source} images",
-    )
+    train = _pairs(name, singles.train_images, singles.train_labels, train_per_class, generator)
+    test = _pairs(name, singles.test_images, singles.test_labels, test_per_class, generator)
+    classes = (f"{pair:02d}" for pair in range(SINGLE_CLASSES**2))
+    return clean_arrays(train, test, classes, f"pairs of {singles.source} images")
 
 
 def _pairs(
@@ -33,8 +26,8 @@ def _pairs(
 ) -> tuple[Images, Labels]:
     """Return `per_class` pairs of each class in shuffled order, and their labels."""
     members = [np.flatnonzero(labels == label) for label in range(SINGLE_CLASSES)]
-    for label, found in enumerate(members):
-        if not len(found):
+    for label, images_of_label in enumerate(members):
+        if not len(images_of_label):
             raise UserError(f"dataset {name}: class {label} has no image to pair")
     pairs = np.repeat(np.arange(SINGLE_CLASSES**2), per_class)
     generator.shuffle(pairs)

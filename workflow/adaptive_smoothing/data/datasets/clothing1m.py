@@ -1,9 +1,9 @@
 """clothing1m: Xiao et al. (2015), 1 M web images of 14 kinds of clothing, labels taken from the surrounding text.
 
-It is handed out on request only and never downloaded. Read from the folder clothing1m/ in its official layout:
-training images and their noisy labels from noisy_train_key_list.txt, test images and their clean labels from
-clean_test_key_list.txt. The other two key lists are not used. Every file is read once, so that a training never meets
-one that is missing or cut short; while training, images are decoded from disk.
+Its authors hand it out on request; it is never downloaded. The folder clothing1m/ holds it in its official layout:
+noisy_train_key_list.txt lists the training images, which get their noisy labels; clean_test_key_list.txt lists the test
+images, which get their clean labels. The other two key lists are not used. Every file is read once, so that a training
+never meets one that is missing or truncated. While training, images are decoded from disk.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ Problems = dict[str, list[str]]  # kind → paths
 
 
 class Options(Strict):
-    """Shorter side and crop in pixels while training; what is done about images that cannot be used."""
+    """Shorter side and crop in pixels while training; whether unusable images are refused or left out."""
 
     resize: PositiveInt
     crop: PositiveInt
@@ -73,10 +73,9 @@ class Options(Strict):
 
 
 def make(options: Options, data_seed: int, source: Source) -> Arrays:
-    """Return the paths and labels of the images that can be used; raise UserError if the dataset is not there.
+    """Return the paths and labels of the usable images; a clean label is UNKNOWN if the dataset gives none.
 
-    Raises it also where images cannot be used and `unusable` is "refuse". The clean label of a training image is
-    UNKNOWN where the dataset gives none.
+    Raises UserError if the dataset is missing, or if images are unusable and `unusable` is "refuse".
     """
     folder = source.root / FOLDER
     _check_there(folder)
@@ -118,16 +117,16 @@ def _lines(file: Path) -> list[str]:
 
 
 def _labelled(file: Path) -> Labelled:
-    """Return path → label of a file with a path, a space and a label a line; contradicting labels are both kept."""
-    found: Labelled = {}
+    """Return path → label of a file whose lines are 'path label'; contradicting labels are both kept."""
+    labels: Labelled = {}
     for line in _lines(file):
         key, _, label = line.rpartition(" ")
-        found[key.rstrip()] = label if found.get(key, label) == label else f"{found[key]} and {label}"
-    return found
+        labels[key.rstrip()] = label if labels.get(key, label) == label else f"{labels[key]} and {label}"
+    return labels
 
 
 def _with_labels(keys: list[str], labels: Labelled, seen: set[str], problems: Problems) -> list[str]:
-    """Return the keys that can be used as far as lists and labels tell; note the others, and add all to `seen`."""
+    """Return the keys that lists and labels allow; add the others to `problems`, and all of them to `seen`."""
     usable = []
     for key in keys:
         if key in seen:
@@ -143,7 +142,7 @@ def _with_labels(keys: list[str], labels: Labelled, seen: set[str], problems: Pr
 
 
 def _is_class(key: str, label: str, problems: Problems) -> bool:
-    """Return whether a label is the number of a class; note the key if not."""
+    """Return whether a label is the number of a class; if not, add the key to `problems`."""
     legal = label.isdecimal() and int(label) < CLASSES
     if not legal:
         problems[NO_CLASS].append(f"{key}: {label}")
@@ -151,11 +150,11 @@ def _is_class(key: str, label: str, problems: Problems) -> bool:
 
 
 def _digests(folder: Path, keys: list[str], problems: Problems) -> dict[str, bytes]:
-    """Return path → sha256 of the images that can be read, and note the others; all cores read."""
+    """Return path → sha256 of the readable images, and add the others to `problems`; all cores read."""
     digests, began = {}, time.perf_counter()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with ProcessPoolExecutor(cores, initializer=_end_with, initargs=(os.getpid(),)) as pool:
-        checked = pool.map(partial(_checked, str(folder)), keys, chunksize=CHUNK)
+        checked = pool.map(partial(check_image, str(folder)), keys, chunksize=CHUNK)
         for number, (key, (digest, kind, reason)) in enumerate(zip(keys, checked, strict=True), start=1):
             if kind:
                 problems[kind].append(f"{key}: {reason}" if reason else key)
@@ -168,7 +167,7 @@ def _digests(folder: Path, keys: list[str], problems: Problems) -> dict[str, byt
 
 
 def _end_with(parent: int) -> None:
-    """Let this process end soon after the one that started it, which a kill may have left no time to say so."""
+    """End this process soon after its parent, which SIGKILL leaves no time to end its children."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -178,10 +177,10 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _checked(folder: str, key: str) -> tuple[bytes, str, str]:
-    """Return (sha256, kind of problem, reason) of an image; the last two are empty for one that can be read.
+def check_image(folder: str, key: str) -> tuple[bytes, str, str]:
+    """Return (sha256, kind of problem, reason) of an image; the last two are empty for a readable one.
 
-    At an eighth of its size a JPEG is decoded faster, and still from its first byte to its last.
+    A JPEG is decoded at an eighth of its size, which is faster and still reads its first byte to its last.
     """
     from PIL import Image
 
@@ -198,15 +197,15 @@ def _checked(folder: str, key: str) -> tuple[bytes, str, str]:
 
 
 def _left_out(folder: Path, options: Options, problems: Problems) -> str:
-    """Return what was left out, for `Arrays.source`; raise UserError where that is to be refused."""
-    found = {kind: names for kind, names in problems.items() if names}
-    described = "; ".join(list_problems(f"images {kind}", names) for kind, names in found.items())
-    if found and options.unusable == "refuse":
+    """Return a description of what was left out, for `Arrays.source`; raise UserError if the options refuse it."""
+    unusable = {kind: names for kind, names in problems.items() if names}
+    described = "; ".join(list_problems(f"images {kind}", names) for kind, names in unusable.items())
+    if unusable and options.unusable == "refuse":
         raise UserError(
             f"dataset clothing1m: {folder.absolute()} has {described}; repair it, or let them be left out by "
             "unusable: leave_out"
         )
-    return "".join(f", {len(names)} left out {kind}" for kind, names in found.items())
+    return "".join(f", {len(names)} left out {kind}" for kind, names in unusable.items())
 
 
 def _paths(keys: Sequence[str]) -> Paths:

@@ -7,7 +7,7 @@ import numpy as np
 
 from adaptive_smoothing.core.options import PositiveInt, Strict
 from adaptive_smoothing.data.splits import stratified_split
-from adaptive_smoothing.data.types import Arrays, Images, Labels, Source
+from adaptive_smoothing.data.types import Arrays, Images, Labels, Source, clean_arrays
 
 CLASSES = 10
 
@@ -22,15 +22,9 @@ def make(options: Options, data_seed: int, source: Source) -> Arrays:
     """Return the digits, divided into train and test by the data seed; `source` is not used."""
     images, labels = load()
     train, test = stratified_split(images, labels, options.test_size, data_seed)
-    return Arrays(
-        train_images=images[train],
-        train_labels=labels[train],
-        train_clean_labels=labels[train],
-        test_images=images[test],
-        test_labels=labels[test],
-        classes=tuple(str(digit) for digit in range(CLASSES)),
-        source="scikit-learn load_digits (UCI optical recognition of handwritten digits)",
-    )
+    origin = "scikit-learn load_digits (UCI optical recognition of handwritten digits)"
+    classes = map(str, range(CLASSES))
+    return clean_arrays((images[train], labels[train]), (images[test], labels[test]), classes, origin)
 
 
 def load() -> tuple[Images, Labels]:

@@ -1,8 +1,8 @@
 """image_folder: the user's own images, train/<class>/… and test/<class>/…, PNG or JPEG of any size.
 
-Each image is scaled, its aspect kept, until it just covers the configured size, and its centre is cropped; one that has
-the size already is taken as it is. Labels are the positions of the folders' names in alphabetical order. What EXIF says
-of the orientation is applied; transparent pixels become white; 16 bits are rounded to 8.
+Each image is scaled, with its aspect ratio kept, until it just covers the configured size; then its centre is cropped.
+An image of that size keeps its pixels. Labels are the positions of the folders' names in alphabetical order. The
+orientation in EXIF data is applied, transparent pixels become white, and 16 bits are rounded to 8.
 """
 
 import os
@@ -17,7 +17,7 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.log import log
 from adaptive_smoothing.core.options import Literal, PositiveInt, Strict
 from adaptive_smoothing.data.image_files import IMAGE_FORMATS, list_problems, unreadable_reason
-from adaptive_smoothing.data.types import Arrays, Images, Labels, Source
+from adaptive_smoothing.data.types import Arrays, Images, Labels, Source, clean_arrays
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,32 +39,19 @@ class Options(Strict):
 
 
 def make(options: Options, data_seed: int, source: Source) -> Arrays:
-    """Return all images in memory; raise one UserError that lists everything that is wrong with the folder.
+    """Return all images in memory, with the folders as their true labels.
 
-    The folders' labels are taken to be the true ones.
+    Raises one UserError that lists everything that is wrong with the folder.
     """
     folder = source.root / options.folder
     files = _files(folder)
     problems = _wrong_classes(files)
-    arrays: dict[str, tuple[Images, Labels]] = {}
-    damaged: list[str] = []
-    for part in PARTS:
-        arrays[part], wrong = _read(files[part], folder, options)
-        damaged += wrong
-    if damaged:
+    (train, damaged_train), (test, damaged_test) = (_read(files[part], folder, options) for part in PARTS)
+    if damaged := damaged_train + damaged_test:
         problems.append(list_problems("unreadable images", damaged))
     if problems:
         raise UserError(f"dataset image_folder: {folder.absolute()} has {'; '.join(problems)}")
-    (train_images, train_labels), (test_images, test_labels) = arrays["train"], arrays["test"]
-    return Arrays(
-        train_images=train_images,
-        train_labels=train_labels,
-        train_clean_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        classes=tuple(files["train"]),
-        source=f"image folder {options.folder}",
-    )
+    return clean_arrays(train, test, files["train"], f"image folder {options.folder}")
 
 
 def _files(folder: Path) -> Files:
@@ -84,19 +71,19 @@ def _files(folder: Path) -> Files:
             else:
                 ignored.append(str(entry))
     if ignored:
-        log(f"ignored, since they are no images of a class: {', '.join(ignored)}")
+        log(f"ignored, because they are not images of a class: {', '.join(ignored)}")
     return files
 
 
 def _images(folder: Path, ignored: list[str]) -> list[Path]:
     """Return the images of one class, sorted by name; add what else lies there to `ignored`."""
-    found = []
+    images = []
     for entry in sorted(folder.iterdir()):
         if entry.is_file() and entry.suffix.lower() in SUFFIXES and not entry.name.startswith("."):
-            found.append(entry)
+            images.append(entry)
         else:
             ignored.append(str(entry))
-    return found
+    return images
 
 
 def _wrong_classes(files: Files) -> list[str]:

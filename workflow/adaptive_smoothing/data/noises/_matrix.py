@@ -1,7 +1,4 @@
-"""Kinds of label noise: each file here is one. `class Options(Strict)` and `matrix(options, classes)`.
-
-`matrix` returns the transition matrix T, K × K: T[i, j] is the probability that label i becomes j.
-"""
+"""Transition matrices that keep each label with a given probability."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,22 +1,86 @@
-"""How a command of the library ends: a user's mistake, code that is just being written, Ctrl-C, a closed pipe."""
+"""What commands share: which figures they are asked about, how they print, and how they end."""
 
+import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.pipeline.plan import FigurePlan, Plan, Run
 
 INTERRUPTED = 130  # as shells count it: 128 + SIGINT
+PIPE_WIDTH = 240  # characters of a line where no terminal limits them: a path stays on one line
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Figures of a scale: those named on a command line, or all of the scale's own where none is named."""
+
+    plan: Plan
+    figures: tuple[FigurePlan, ...]
+    targets: tuple[str, ...]  # the files that Snakemake is asked about: of all figures, notes and claims as well
+
+    @classmethod
+    def of(cls, scale: str, names: Sequence[str]) -> "Selection":
+        """Return the named figures; raise UserError for a scale or figure that does not exist."""
+        planned = plan.load(scale)
+        figures = tuple(planned.figure(name) for name in dict.fromkeys(names or planned.figures))
+        own = [file for figure in figures for file in _files(scale, figure)]
+        return cls(planned, figures, tuple(own if names else planned.figure_files()))
+
+    @property
+    def runs(self) -> list[Run]:
+        """The figures' runs; one that several figures share is here once."""
+        return list(dict.fromkeys(run for figure in self.figures for run in figure.runs))
+
+    @property
+    def has_shared_runs(self) -> bool:
+        """Whether two of the figures share a run."""
+        return sum(len(figure.runs) for figure in self.figures) > len(self.runs)
+
+
+def _files(scale: str, figure: FigurePlan) -> list[str]:
+    return [paths.TABLE.format(scale=scale, figure=figure.name), *paths.figure_files(scale, figure.name)]
+
+
+def selection_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """Return a parser of a command line that names a scale and figures of it."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument("scale", nargs="?", default=paths.PAPER, help="a file of config/ (default: %(default)s)")
+    parser.add_argument("figures", nargs="*", metavar="figure", help="such as fig7 (default: all of the scale)")
+    return parser
+
+
+def console() -> Console:
+    """Return a console as wide as the terminal, or wide enough for paths where there is none."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
+    """Print tables and texts below each other, without blanks at the ends of lines."""
+    for part in parts:
+        with console.capture() as captured:
+            console.print(part, soft_wrap=isinstance(part, Text))  # a path stays in one piece
+        console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), end="\n\n")
 
 
 def run_command(work: Callable[[], None]) -> int:
     """Do the work of a command and return its exit status; an error is one sentence on stderr."""
     try:
-        work()
+        try:
+            work()
+        finally:
+            sys.stdout.flush()  # what was printed stands before the error, and a closed pipe is noticed here
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
-    except SyntaxError as error:  # code is read to be compared, and may just be being written
+    except SyntaxError as error:  # the library's code is read to be compared, and may be half-written
         print(f"error: {error.filename}, line {error.lineno}: {error.msg}", file=sys.stderr)
         return UserError.exit_status
     except KeyboardInterrupt:

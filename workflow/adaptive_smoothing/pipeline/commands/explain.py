@@ -1,18 +1,18 @@
-"""What would run, and why, before anything runs: `python -m adaptive_smoothing.why [SCALE] [FIGURE ...]`.
+"""What would run, and why: `python -m adaptive_smoothing.pipeline.commands.explain [SCALE] [FIGURE ...]`.
 
-Whether a file is made again is Snakemake's decision alone (see dry_run.py); the reasons are ours (see reasons.py).
+Whether a file is made again is Snakemake's decision alone (snakemake_cli.py); reasons.py says why.
 """
 
-import argparse
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from adaptive_smoothing.core import paths
-from adaptive_smoothing.pipeline import plan, snakemake_cli
+from adaptive_smoothing.pipeline import snakemake_cli
 from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline.commands.common import Selection
 from adaptive_smoothing.pipeline.commands.reasons import Reasons
 from adaptive_smoothing.pipeline.plan import FigurePlan, Run
 
@@ -32,26 +32,22 @@ class Row:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; return the exit status."""
-    parser = argparse.ArgumentParser(prog="why", description="Show what Snakemake would run, and why; run nothing.")
-    parser.add_argument("scale", nargs="?", default=paths.PAPER, help="a file of config/ (default: %(default)s)")
-    parser.add_argument("figures", nargs="*", metavar="figure", help="such as fig7 (default: all of the scale)")
+    parser = common.selection_parser("explain", "Show what Snakemake would run, and why; run nothing.")
     given = parser.parse_args(arguments)
-    return common.run_command(lambda: print(report(given.scale, given.figures)))
+    return common.run_command(lambda: print(report(Selection.of(given.scale, given.figures))))
 
 
-def report(scale: str, names: Sequence[str]) -> str:
-    """Return the table of the scale's figures that are named, or of all of them."""
-    planned = plan.load(scale)
-    figures = [planned.figure(name) for name in dict.fromkeys(names or planned.figures)]
-    files = [file for figure in figures for file in _files(scale, figure)]
-    jobs = snakemake_cli.dry_run(files if names else planned.figure_files())
+def report(selection: Selection) -> str:
+    """Return the table of the selected figures."""
+    jobs = snakemake_cli.dry_run(selection.targets)
     if not jobs:
         return "everything is up to date"
-    reasons = Reasons(planned, jobs)
-    rows = [_row(figure, reasons) for figure in figures]
-    if len(figures) > 1:
-        rows.append(_total(figures, reasons))
-    if not any(_table(scale, figure) in jobs for figure in figures):
+    reasons = Reasons(selection.plan, jobs)
+    rows = [_row(figure, reasons) for figure in selection.figures]
+    if len(selection.figures) > 1:
+        rows.append(_total(selection, reasons))
+    scale = selection.plan.name
+    if not any(_table(scale, figure) in jobs for figure in selection.figures):
         for name, file in (("notes", paths.NOTES), ("claims", paths.CLAIMS), ("report", paths.INDEX)):
             if job := jobs.get(file.format(scale=scale)):
                 rows.append(Row(name, None, None, (reasons.of_job(job),)))
@@ -62,10 +58,6 @@ def _table(scale: str, figure: FigurePlan) -> str:
     return paths.TABLE.format(scale=scale, figure=figure.name)
 
 
-def _files(scale: str, figure: FigurePlan) -> list[str]:
-    return [_table(scale, figure), *paths.figure_files(scale, figure.name)]
-
-
 def _row(figure: FigurePlan, reasons: Reasons) -> Row:
     done, to_make = _counts(figure.runs, reasons)
     why = [*_trainings(figure, reasons), *_measurements(figure, reasons)]
@@ -73,11 +65,9 @@ def _row(figure: FigurePlan, reasons: Reasons) -> Row:
     return Row(figure.name, done, to_make, (*why, *_damaged(figure, reasons)))
 
 
-def _total(figures: Iterable[FigurePlan], reasons: Reasons) -> Row:
-    runs = [run for figure in figures for run in figure.runs]
-    once = tuple(dict.fromkeys(runs))
-    note = ("runs that figures share are counted once",) if len(once) < len(runs) else ()
-    return Row("total", *_counts(once, reasons), note)
+def _total(selection: Selection, reasons: Reasons) -> Row:
+    note = ("runs that figures share are counted once",) if selection.has_shared_runs else ()
+    return Row("total", *_counts(selection.runs, reasons), note)
 
 
 def _counts(runs: Sequence[Run], reasons: Reasons) -> tuple[int, int]:
@@ -117,7 +107,7 @@ def _table_or_drawing(figure: FigurePlan, reasons: Reasons) -> Iterator[str]:
 
 
 def _damaged(figure: FigurePlan, reasons: Reasons) -> Iterator[str]:
-    """Yield the results that Snakemake takes for good and that the figure's table will fail on."""
+    """Yield the results that Snakemake takes for current and that the figure's table cannot be made from."""
     if _table(reasons.plan.name, figure) not in reasons.jobs:
         return
     for run in figure.runs:
@@ -126,7 +116,7 @@ def _damaged(figure: FigurePlan, reasons: Reasons) -> Iterator[str]:
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield the table's lines; a long reason goes on under its beginning."""
+    """Yield the table's lines; a long reason continues below its beginning."""
     first = max(len(text) for text in [HEADINGS[0], *(row.name for row in rows)])
     indent = first + sum(len(heading) + 2 for heading in HEADINGS[1:]) + 2
     yield f"{HEADINGS[0]:<{first}}  {HEADINGS[1]}  {HEADINGS[2]}  why"

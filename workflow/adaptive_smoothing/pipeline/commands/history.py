@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adaptive_smoothing.pipeline.commands.reasons import KEY
+from adaptive_smoothing.core.parquet import KEY
 from adaptive_smoothing.pipeline.plan import Specification
 
 CPU = "cpu"  # as speed.name_of records it

@@ -1,8 +1,8 @@
-"""The report of what is there so far, while runs are missing, still train, or have failed: results/<scale>/so_far/.
+"""The report of what is there so far, while runs are missing, training or failed: results/<scale>/so_far/.
 
-    python -m adaptive_smoothing.report small
+    python -m adaptive_smoothing.pipeline.commands.partial_report small
 
-Nothing is run or drawn for it, and nothing of the scale's own results is touched. Run from the project's folder.
+It runs and draws nothing, and leaves the scale's own results as they are. Run from the project's folder.
 """
 
 import argparse
@@ -13,9 +13,10 @@ from pathlib import Path
 from adaptive_smoothing.core import environment, parquet, paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan, stages
+from adaptive_smoothing.pipeline.commands import common
 from adaptive_smoothing.results.claims import judge
 from adaptive_smoothing.results.report import write
-from adaptive_smoothing.results.report.facts import listed
+from adaptive_smoothing.results.text import listed
 
 LOGS = "logs/{scale}/train"
 
@@ -58,7 +59,7 @@ def so_far(scale: str) -> str:
 
 
 def _missing(planned: plan.Plan, figure: str, table: str) -> str:
-    """Return why a figure cannot be told of, '' if it can."""
+    """Return why a figure cannot be reported, '' if it can."""
     try:
         parquet.read(table)
     except UserError as error:
@@ -81,16 +82,11 @@ def _moved(path: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the report of what is there; return 1 if there is nothing to tell of."""
-    parser = argparse.ArgumentParser(prog="python -m adaptive_smoothing.report", description="Report what is there.")
+    """Write the report of what is there; return the exit status."""
+    parser = argparse.ArgumentParser(prog="partial_report", description="Report what is there so far.")
     parser.add_argument("scale")
-    options = parser.parse_args(arguments)
-    try:
-        print(so_far(options.scale))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+    given = parser.parse_args(arguments)
+    return common.run_command(lambda: print(so_far(given.scale)))
 
 
 if __name__ == "__main__":

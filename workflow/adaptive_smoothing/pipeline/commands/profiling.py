@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from adaptive_smoothing.core import registry
+from adaptive_smoothing.core.specification import RunSpec
 from adaptive_smoothing.data import types
 from adaptive_smoothing.methods.base import Context, Method, method_class
 from adaptive_smoothing.models import build
@@ -49,14 +51,17 @@ def profile_run(
     Images are random ones of the dataset's shape, in memory; weights are random, too. Raises UserError for a device
     that is not there.
     """
+    spec = RunSpec.model_validate(specification)
     chosen = devices.choose_device(device)
     devices.be_deterministic(chosen, threads, specification["performance"]["tf32"])
     count = specification["batch_size"] * (WARM_UP[chosen.type] + STEPS[chosen.type])
     prepared = _random_images(count, size)
     torch.manual_seed(specification["seed"])
-    model = devices.configure(build.build_model(specification, prepared), specification["performance"], chosen)
+    model = devices.configure(build.build_model(spec, prepared), spec.performance, chosen)
     method = _method(model, specification, size)
-    images = batches.open_source(prepared, "train", None, chosen, specification["performance"]["channels_last"], 0, "")
+    images = batches.open_source(
+        prepared, "train", None, chosen, specification["performance"]["channels_last"], 0, Path()
+    )
     labels = torch.from_numpy(prepared.arrays.train_labels).to(chosen)
     two = next(images.in_order(PROBE_IMAGES))
     image = _timed(chosen, lambda: evaluation.log_probabilities(model, lambda: iter([two]))) / PROBE_IMAGES
@@ -160,7 +165,7 @@ def stored_bytes(specification: Specification, size: DatasetSize) -> tuple[int, 
     """Return the bytes of a run's checkpoint and of its posterior.pt, from its network's shapes; nothing is trained."""
     prepared = _random_images(1, size)
     with torch.device("meta"):
-        model = build.build_model(specification, prepared)
+        model = build.build_model(RunSpec.model_validate(specification), prepared)
     weights = _bytes(dict(model.state_dict()))
     parameters = sum(parameter.nbytes for parameter in model.parameters())
     kept, spread = _kept_by_method(specification)

@@ -1,15 +1,14 @@
 """From a drawn figure back to all that made it: its table, and each run's specification, code, versions and cost.
 
-    python -m adaptive_smoothing.trace paper_figures/small/fig7.pdf [--all]
+    python -m adaptive_smoothing.pipeline.commands.provenance paper_figures/small/fig7.pdf [--all]
 
-Every hash on the way is checked, so that a figure, table or metrics file that was edited by hand is found out. Run from
-the project's folder.
+Every hash on the way is checked, so that a figure, table or metrics file edited by hand is detected. Run from the
+project's folder.
 """
 
 import argparse
 import json
 import os
-import signal
 import sys
 import textwrap
 from collections import defaultdict
@@ -20,7 +19,9 @@ from typing import Any
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.figures import draw_record
+from adaptive_smoothing.pipeline.commands import common
 from adaptive_smoothing.results import run_costs
 
 
@@ -68,24 +69,24 @@ def _scale_and_figure(figure: str) -> tuple[str, str]:
 
 
 def _figure_lines(figure: str, record_file: str, table: str) -> Iterator[str]:
-    """Check the figure against its record and the table against the figure, and tell of both."""
-    record = _record(figure, record_file)
+    """Check the figure against its record and the table against the figure, and describe both."""
+    record = _record(figure, record_file, table)
     for file, expected in record.files.items():
         if file == figure or Path(file).exists():
             _check(file, expected, f"{record_file} records")
-    wanted = draw_record.table_named_in(figure)
-    if record.table != wanted:
-        raise UserError(f"{record_file}: says the table's sha256 was {record.table}, but {figure} says {wanted}")
+    named = draw_record.table_named_in(figure)
+    if record.table != named:
+        raise UserError(f"{record_file}: says the table's sha256 was {record.table}, but {figure} says {named}")
     yield figure
     yield f"  sha256 {record.files[figure]}, as {record_file} records"
-    yield f"  names its table by sha256 {wanted}"
-    _check(table, wanted, f"{figure} names as that of the table it was drawn from")
+    yield f"  names its table by sha256 {named}"
+    _check(table, named, f"{figure} names as that of the table it was drawn from")
     yield table
-    yield f"  sha256 {wanted}, as the figure says"
+    yield f"  sha256 {named}, as the figure says"
 
 
-def _record(figure: str, file: str) -> draw_record.DrawRecord:
-    for needed in (figure, file):
+def _record(figure: str, file: str, table: str) -> draw_record.DrawRecord:
+    for needed in (figure, file, table):
         if not Path(needed).is_file():
             raise UserError(f"{needed}: does not exist, so that {figure} cannot be traced; draw the figure again")
     record = draw_record.read_record(file)
@@ -96,8 +97,8 @@ def _record(figure: str, file: str) -> draw_record.DrawRecord:
 
 def _check(file: str, expected: str, source: str) -> None:
     """Raise UserError unless the file has the sha256 that `source` ('… records') gives."""
-    if (found := draw_record.sha256(file)) != expected:
-        raise UserError(f"{file}: was changed: its sha256 is {found}, not {expected}, which {source}")
+    if (actual := sha256_of(file)) != expected:
+        raise UserError(f"{file}: was changed: its sha256 is {actual}, not {expected}, which {source}")
 
 
 def _check_label_noise(table: str, scale: str, description: dict[str, Any]) -> None:
@@ -125,7 +126,7 @@ def _checked_runs(
 
 
 def _run_lines(runs: list[TracedRun], everything: bool) -> Iterator[str]:
-    """Tell of the runs, together those that were made with the same versions."""
+    """Yield lines on the runs, grouped by the versions that made them."""
     groups: dict[str, list[TracedRun]] = defaultdict(list)
     for run in runs:
         groups[run.made_with].append(run)
@@ -152,20 +153,17 @@ def _pretty(title: str, content: object) -> Iterator[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print where a figure comes from; return 1 if a hash does not match or a file is missing."""
-    parser = argparse.ArgumentParser(prog="python -m adaptive_smoothing.trace", description="Trace a figure back.")
+    parser = argparse.ArgumentParser(prog="provenance", description="Trace a figure back to all that made it.")
     parser.add_argument("figure", help="a drawn PDF or PNG, such as paper_figures/small/fig7.pdf")
     parser.add_argument("--all", action="store_true", help="add each run's specification and code")
-    options = parser.parse_args(arguments)
-    try:
-        for line in trace_figure(options.figure, options.all):
+    given = parser.parse_args(arguments)
+
+    def work() -> None:
+        for line in trace_figure(given.figure, given.all):
             print(line)
-    except UserError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return common.run_command(work)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head` ends it without a traceback
     sys.exit(main())

@@ -1,7 +1,7 @@
 """What a run does now: done, running, waiting or failed, from its progress record, its log and the executor's journal.
 
-Which runs are still to make is Snakemake's decision (see dry_run.py). What a record says is believed only while
-the process that wrote it lives: asked for on this machine, judged on another one by how long it has been silent.
+Which runs are still to make is Snakemake's decision (snakemake_cli.py). A record counts only while the process that
+wrote it lives. On this machine that process is looked up; on another host it counts as dead after a silence.
 """
 
 import json
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
 
 from adaptive_smoothing.core import paths, progress, units
 
-SILENCE_S = 300.0  # on another host, after which a training is taken for dead
+SILENCE_S = 300.0  # after which a training on another host counts as dead
 START_TOLERANCE_S = 2.0  # two readings of when a process began differ by less; a reused process id's by more
 STARTING_S = 60.0  # in which a job that has opened its log imports torch
 JOURNAL = Path(".snakemake/submitit")  # the executor's default
@@ -28,7 +28,7 @@ KINDS: tuple[Kind, ...] = ("done", "running", "waiting", "failed")
 
 @dataclass(frozen=True)
 class ProgressRecord:
-    """A training's progress record (progress.py writes it); `epoch` counts parts of one, `time` is when it was told."""
+    """A training's progress record (progress.py writes it); `epoch` may be fractional, `time` is when it wrote."""
 
     phase: str
     epochs: int
@@ -52,7 +52,7 @@ class ProgressRecord:
 
     @property
     def reached(self) -> str:
-        """How far it was when it told."""
+        """How far the training was when it wrote the record."""
         return f"epoch {self.epoch:.4g}/{self.epochs}"
 
     def end(self, now: float) -> str | None:
@@ -71,18 +71,18 @@ class ProgressRecord:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was told to stop, and saved its state before."""
+        """Whether a signal stopped it, after it saved its state."""
         return self.ended == "Stopped"
 
 
 @dataclass(frozen=True)
 class State:
-    """What a run does; `why` says more of one that waits or failed, `beat` is there while one runs."""
+    """What a run does; `why` says more of one that waits or failed, `progress` is there while one runs."""
 
     run: str
     kind: Kind
     why: str = ""
-    beat: ProgressRecord | None = None
+    progress: ProgressRecord | None = None
     log: Path | None = None
 
 
@@ -91,40 +91,40 @@ def read_progress(path: Path) -> ProgressRecord | None:
     try:
         content = json.loads(path.read_text())
         known = {key: value for key, value in content.items() if key in ProgressRecord.__dataclass_fields__}
-        beat = ProgressRecord(**known)
+        record = ProgressRecord(**known)
     except (OSError, ValueError, TypeError, AttributeError):
         return None
-    numbers = (beat.epochs, beat.pid, beat.process_started, beat.time, beat.epoch)
-    return beat if all(isinstance(number, int | float) for number in numbers) else None
+    numbers = (record.epochs, record.pid, record.process_started, record.time, record.epoch)
+    return record if all(isinstance(number, int | float) for number in numbers) else None
 
 
 def state_of(scale: str, run: str, to_make: bool, queued: dict[str, str], now: float | None = None) -> State:
     """Return what a run does; `queued` maps files to the cluster's jobs that will make them."""
     now = time.time() if now is None else now
-    beat = read_progress(progress_file(scale, run))
-    end = beat.end(now) if beat else None
+    record = read_progress(progress_file(scale, run))
+    end = record.end(now) if record else None
     log = Path(paths.TRAIN_LOG.format(scale=scale, run=run))
-    if beat is not None and end is None:
-        return State(run, "running", beat=beat, log=log)
+    if record is not None and end is None:
+        return State(run, "running", progress=record, log=log)
     if not to_make:
         return State(run, "done")
     metrics = paths.METRICS.format(scale=scale, run=run)
     if (job := queued.get(metrics)) is not None:
-        return State(run, "waiting", f"handed to the cluster as {job}" + (f"; {end}" if end else ""), log=log)
-    if beat is not None and end is not None:
-        if beat.stopped:
-            return State(run, "waiting", f"{end}, saved; goes on from there when started again", log=log)
-        return State(run, "failed", f"{end}; the log's last line: {_last_line(log)}", log=log)
-    return _without_record(run, Path(metrics), log, now)
+        return State(run, "waiting", f"submitted to the cluster as {job}" + (f"; {end}" if end else ""), log=log)
+    if record is None:
+        return _state_without_record(run, Path(metrics), log, now)
+    if record.stopped:
+        return State(run, "waiting", f"{end}, saved; resumes from there when started again", log=log)
+    return State(run, "failed", f"{end}; the log's last line: {_last_line(log)}", log=log)
 
 
-def _without_record(run: str, metrics: Path, log: Path, now: float) -> State:
-    """Return the state of a run that is to be made and left no record: nothing but old results and a log tell."""
+def _state_without_record(run: str, metrics: Path, log: Path, now: float) -> State:
+    """Return the state of a run that is to make and has no record, judged by its old results and its log."""
     if metrics.exists():
         return State(run, "waiting", "its results are stale")
     with suppress(OSError):
-        found = log.stat()
-        if found.st_size == 0 and now - found.st_mtime < STARTING_S:
+        status = log.stat()
+        if status.st_size == 0 and now - status.st_mtime < STARTING_S:
             return State(run, "running", "starting", log=log)
     last = _last_line(log)
     if last.startswith("error:"):
@@ -138,7 +138,7 @@ def progress_file(scale: str, run: str) -> Path:
 
 
 def queued(folder: Path = JOURNAL) -> dict[str, str]:
-    """Return file → job for all that the executor's journal knows under way on a cluster; {} without a journal."""
+    """Return file → job for all jobs that the executor's journal says are on a cluster; {} without a journal."""
     return dict(_queued(folder))
 
 
@@ -157,7 +157,7 @@ def _queued(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _lives(pid: int, started: float) -> bool:
-    """Return whether a process of this machine is alive and the one that began then, not one with its old number."""
+    """Return whether this machine's process `pid` is alive and began at `started`: a process id may be reused."""
     try:
         process = psutil.Process(pid)
         same = abs(process.create_time() - started) < START_TOLERANCE_S
@@ -174,5 +174,5 @@ def _last_line(log: Path) -> str:
             text = file.read().decode(errors="replace")
     except OSError:
         return "it left no log"
-    lines: list[Any] = [line.strip() for line in text.splitlines() if line.strip()]
-    return str(lines[-1]) if lines else "its log is empty"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "its log is empty"

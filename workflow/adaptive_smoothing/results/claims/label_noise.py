@@ -1,4 +1,4 @@
-"""Claims about the label noise itself: C2 (logistic regression), C3 (example by example) and C4 (beside OLS)."""
+"""Claims about the label noise itself: C2 (logistic regression), C3 (example by example) and C4 (IVON and OLS)."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from adaptive_smoothing.results.claims.samples import AnalysisVariant, Table, difference, unpaired
+from adaptive_smoothing.results.claims.samples import AnalysisVariant, Table, paired_difference, unpaired_values
 from adaptive_smoothing.results.claims.thresholds import C2_FADED, C2_NEAR, C2_ZERO, DISTINCT, RESEMBLES
 from adaptive_smoothing.results.claims.verdicts import (
     NAN,
@@ -16,14 +16,14 @@ from adaptive_smoothing.results.claims.verdicts import (
     Estimate,
     Requirement,
     SeedValues,
-    judged,
+    check_sample,
     not_tested,
 )
 
 Labels = dict[int, "pd.Series[float]"]  # seed → values off the diagonal, by label and other class
 
 
-def c2(tables: Mapping[str, Table], reading: AnalysisVariant) -> Iterator[CheckResult]:
+def c2(tables: Mapping[str, Table], variant: AnalysisVariant) -> Iterator[CheckResult]:
     """|ε| zero at mean 0, largest near it, gone far from it, for each variance; exact, so without an interval."""
     frame, _ = tables["fig2"]
     for variance in sorted(frame["variance"].unique()):
@@ -43,11 +43,11 @@ def c2(tables: Mapping[str, Table], reading: AnalysisVariant) -> Iterator[CheckR
         verdict = NOT_REPRODUCED if failed else REPRODUCED
         why = f"not so: {'; '.join(failed)}" if failed else ""
         yield CheckResult(
-            scenario, "; ".join(checks), verdict, why, Estimate(effect=float(peak)), "mean of f", slack=-peak
+            scenario, "; ".join(checks), verdict, why, Estimate(effect=float(peak)), "mean of f", margin=-peak
         )
 
 
-def c3(tables: Mapping[str, Table], reading: AnalysisVariant) -> Iterator[CheckResult]:
+def c3(tables: Mapping[str, Table], variant: AnalysisVariant) -> Iterator[CheckResult]:
     """How unlike the noise of a run's examples is, and whether unclear ones get more of it.
 
     Unlike: the 95th over the 5th percentile, in decades; label smoothing's is 0. The paper judges by eye what is
@@ -69,10 +69,14 @@ def _own_noise(scenario: str, frame: pd.DataFrame, column: str) -> CheckResult:
         return not_tested(scenario, "fewer than 95 % of the examples have a finite noise above zero")
     # In decades: ratios of several seeds are skewed, and so would be an interval for their mean.
     ratio = pd.Series(np.log10((percentiles[0.95] / percentiles[0.05]).to_numpy()))
-    lost = len(frame) - len(finite)
-    remarks = (f"{lost} examples without a finite noise are left out",) if lost else ()
+    remarks = _left_out(len(frame) - len(finite))
     compared = f"95th over 5th percentile of {len(finite)} examples; 0 decades (× 1) for label smoothing, by Eq. 1"
-    return judged(scenario, compared, SeedValues(ratio, remarks), Requirement(low=np.log10(DISTINCT)), unit="decades")
+    requirement = Requirement(low=np.log10(DISTINCT))
+    return check_sample(scenario, compared, SeedValues(ratio, remarks), requirement, unit="decades")
+
+
+def _left_out(count: int) -> tuple[str, ...]:
+    return (f"{count} examples without a finite noise are left out",) if count else ()
 
 
 def _more_on_unclear(scenario: str, frame: pd.DataFrame, column: str) -> CheckResult:
@@ -82,21 +86,20 @@ def _more_on_unclear(scenario: str, frame: pd.DataFrame, column: str) -> CheckRe
     if varied.empty or not (varied > 1).to_numpy().all():
         return not_tested(scenario, "noise or nearest labels do not differ between examples")
     by_run = {run: stats.spearmanr(rows[columns].astype(float)).statistic for run, rows in finite.groupby("run")}
-    lost = len(frame) - len(finite)
-    remarks = (f"{lost} examples without a finite noise are left out",) if lost else ()
+    remarks = _left_out(len(frame) - len(finite))
     compared = f"rank correlation with the share of nearest images of another label, {len(finite)} examples"
     sample = SeedValues(pd.Series(by_run).reset_index(drop=True), remarks)
-    return judged(scenario, compared, sample, Requirement(low=0.0), unit="rank correlation")
+    return check_sample(scenario, compared, sample, Requirement(low=0.0), unit="rank correlation")
 
 
-def c4(tables: Mapping[str, Table], reading: AnalysisVariant) -> Iterator[CheckResult]:
-    """IVON's class-wise labels beside OLS's: rank correlation off the diagonal, and the mass there.
+def c4(tables: Mapping[str, Table], variant: AnalysisVariant) -> Iterator[CheckResult]:
+    """IVON's class-wise labels and OLS's: rank correlation off the diagonal, and the mass there.
 
-    Variants: 'control', against the correlation that an ordinary network's softmax has with OLS; 'absolute', IVON's
+    Aspects: 'control', against the correlation that an ordinary network's softmax has with OLS; 'absolute', IVON's
     labels as the mean |ε| of Eq. 16 instead of E_q[softmax].
     """
     frame, _ = tables["fig4"]
-    quantity = "absolute_noise" if reading.variant == "absolute" else "softmax_mc"
+    quantity = "absolute_noise" if variant.aspect == "absolute" else "softmax_mc"
     for dataset, rows in frame.groupby("dataset", sort=False):
         ivon, ols = _labels(rows, "ivon", quantity), _labels(rows, "ols", "soft_label")
         if not ivon or not ols:
@@ -104,21 +107,21 @@ def c4(tables: Mapping[str, Table], reading: AnalysisVariant) -> Iterator[CheckR
             continue
         seeds = {*ivon, *ols}
         alike = _correlations(ivon, ols)
-        if reading.variant == "control":
+        if variant.aspect == "control":
             control = _labels(rows[rows["alpha"] == 0], "ls", "softmax")
             if not control:
                 yield not_tested(str(dataset), "no plain network (LS with α = 0) is here")
                 continue
-            sample = difference(alike, _correlations(control, ols), seeds)
+            sample = paired_difference(alike, _correlations(control, ols), seeds)
             text = f"ρ(IVON, OLS) − ρ(plain softmax, OLS) = {alike.mean():.2f} − {(alike - sample.values).mean():.2f}"
-            yield judged(str(dataset), text, sample, Requirement(low=0.0), unit="rank correlation")
+            yield check_sample(str(dataset), text, sample, Requirement(low=0.0), unit="rank correlation")
             continue
-        sample = unpaired(alike, seeds)
+        sample = unpaired_values(alike, seeds)
         text = "rank correlation of IVON's and OLS's labels off the diagonal"
-        yield judged(f"{dataset}, resemblance", text, sample, Requirement(low=RESEMBLES), unit="rank correlation")
-        sample = difference(_mass(ivon), _mass(ols), seeds)
+        yield check_sample(f"{dataset}, resemblance", text, sample, Requirement(low=RESEMBLES), unit="rank correlation")
+        sample = paired_difference(_mass(ivon), _mass(ols), seeds)
         text = "label mass off the diagonal, IVON − OLS"
-        yield judged(f"{dataset}, the stronger noise", text, sample, Requirement(low=0.0))
+        yield check_sample(f"{dataset}, the stronger noise", text, sample, Requirement(low=0.0))
 
 
 def _labels(rows: pd.DataFrame, method: str, quantity: str) -> Labels:

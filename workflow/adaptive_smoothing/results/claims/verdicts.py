@@ -1,4 +1,4 @@
-"""What a check finds, and how a verdict comes about: a 95 % interval over seeds against what the claim demands.
+"""The result of a check, and how its verdict follows: a 95 % interval over seeds against what the claim requires.
 
 A claim holds where the whole interval lies where it must; it fails where the whole interval lies outside; anything else
 is inconclusive. Intervals are those of scipy's t test, over the seeds' differences where runs are paired by seed.
@@ -53,7 +53,7 @@ class Requirement:
     outside: bool = False
     number: float | None = None
 
-    def slack(self, effect: float) -> float:
+    def margin(self, effect: float) -> float:
         """Return how far the effect lies on the claim's side, negative on the other."""
         if self.number is not None:
             return -abs(effect - self.number)
@@ -86,7 +86,7 @@ class CheckResult:
     estimate: Estimate = Estimate()
     unit: str = ""
     paper: float = NAN
-    slack: float = NAN
+    margin: float = NAN
 
 
 def estimate(sample: SeedValues) -> Estimate:
@@ -100,44 +100,44 @@ def estimate(sample: SeedValues) -> Estimate:
     return Estimate(float(values.mean()), float(interval.low), float(interval.high), len(values))
 
 
-def judged(
-    scenario: str, compared: str, sample: SeedValues, demand: Requirement, unit: str = "points", paper: float = NAN
+def check_sample(
+    scenario: str, compared: str, sample: SeedValues, requirement: Requirement, unit: str = "points", paper: float = NAN
 ) -> CheckResult:
-    """Return the finding of a sample against what the claim demands; diverged or too few seeds settle nothing."""
-    found = estimate(sample)
+    """Return the result of a sample against what the claim requires; diverged or too few seeds settle nothing."""
+    mean = estimate(sample)
     remarks = list(sample.remarks)
-    lost = sample.values.index[sample.values.isna()]
-    if len(lost):
+    diverged = sample.values.index[sample.values.isna()]
+    if len(diverged):
         verdict = INCONCLUSIVE
-        remarks.append(f"seed {', '.join(map(str, lost))} diverged")
-    elif found.seeds < 2:
+        remarks.append(f"seed {', '.join(map(str, diverged))} diverged")
+    elif mean.seeds < 2:
         verdict = INCONCLUSIVE
-        remarks.append("one seed: no interval" if found.seeds else "no seed is left")
+        remarks.append("one seed: no interval" if mean.seeds else "no seed is left")
     else:
-        verdict = demand.verdict(found)
+        verdict = requirement.verdict(mean)
         if verdict == INCONCLUSIVE:
-            zero = demand.bounds() == "0"
-            remarks.append("the interval covers zero" if zero else f"the interval reaches across {demand.bounds()}")
-    slack = demand.slack(found.effect)
-    return CheckResult(scenario, compared, verdict, "; ".join(remarks), found, unit, paper, slack)
+            bounds = requirement.bounds()
+            remarks.append("the interval covers zero" if bounds == "0" else f"the interval reaches across {bounds}")
+    margin = requirement.margin(mean.effect)
+    return CheckResult(scenario, compared, verdict, "; ".join(remarks), mean, unit, paper, margin)
 
 
 def not_tested(scenario: str, why: str, compared: str = "") -> CheckResult:
-    """Return the finding of a check that could not be made."""
+    """Return the result of a check that could not be made."""
     return CheckResult(scenario, compared, NOT_TESTED, why)
 
 
-def deciding_check(findings: Sequence[CheckResult]) -> CheckResult:
-    """Return the finding that decides: of the worst verdict, the one that lies least on the claim's side."""
+def deciding_check(results: Sequence[CheckResult]) -> CheckResult:
+    """Return the result that decides: of the worst verdict, the one that lies least on the claim's side."""
     order = (NOT_REPRODUCED, INCONCLUSIVE, NOT_TESTED, REPRODUCED)
-    worst = min((finding.verdict for finding in findings), key=order.index)
-    same = [finding for finding in findings if finding.verdict == worst]
-    return min(same, key=lambda finding: math.inf if math.isnan(finding.slack) else finding.slack)
+    worst = min((result.verdict for result in results), key=order.index)
+    same = [result for result in results if result.verdict == worst]
+    return min(same, key=lambda result: math.inf if math.isnan(result.margin) else result.margin)
 
 
-def overall_verdict(findings: Sequence[CheckResult]) -> str:
-    """Return the verdict on all findings: reproduced only if each is; one that fails is enough to fail."""
-    verdicts = {finding.verdict for finding in findings}
+def overall_verdict(results: Sequence[CheckResult]) -> str:
+    """Return the verdict on all results: reproduced only if each is; one that fails is enough to fail."""
+    verdicts = {result.verdict for result in results}
     if NOT_REPRODUCED in verdicts:
         return NOT_REPRODUCED
     return verdicts.pop() if len(verdicts) == 1 else INCONCLUSIVE

@@ -12,11 +12,10 @@ from typing import Any
 import pandas as pd
 
 from adaptive_smoothing.core import parquet, paths
-from adaptive_smoothing.results import run_costs
-from adaptive_smoothing.results.claims.samples import final
+from adaptive_smoothing.results import run_costs, summary
+from adaptive_smoothing.results.text import listed, plural
 
 ROWS_OF_EACH_RUN = ("metrics", "examples", "soft_labels")  # the kinds of tables that show every run they are made from
-SHOWN = 3  # names that a sentence spells out before it counts
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,18 @@ class Figure:
     @property
     def records(self) -> dict[str, dict[str, Any]]:
         """Run → what made it."""
-        found: dict[str, dict[str, Any]] = self.description["runs"]
-        return found
+        records: dict[str, dict[str, Any]] = self.description["runs"]
+        return records
 
     @cached_property
     def costs(self) -> dict[str, run_costs.RunCost]:
         """Run → cost, from the table, or from the run's metrics where the table has none and they are here."""
-        found = run_costs.costs_by_run(self.frame)
-        for run in self.records.keys() - found.keys():
+        costs = run_costs.costs_by_run(self.frame)
+        for run in self.records.keys() - costs.keys():
             metrics = Path(paths.METRICS.format(scale=self.description["scale"], run=run))
             if metrics.exists():
-                found |= run_costs.costs_by_run(parquet.read_frame(metrics)[0])
-        return {run: found[run] for run in self.records if run in found}
+                costs |= run_costs.costs_by_run(parquet.read_frame(metrics)[0])
+        return {run: costs[run] for run in self.records if run in costs}
 
     @cached_property
     def absent(self) -> list[str]:
@@ -81,8 +80,8 @@ class Figure:
         """Runs that diverged, or whose last accuracy or likelihood is not finite."""
         if self.description["table"] != "metrics" or self.frame.empty:
             return []
-        last = final(self.frame)
-        return [str(run) for run in last.loc[last["accuracy"].isna(), "run"]]
+        last = summary.last_epochs(self.frame, self.description)
+        return [str(run) for run in last.loc[last["diverged"], "run"]]
 
     @cached_property
     def _points(self) -> dict[str, list[int]]:
@@ -129,19 +128,8 @@ class Figure:
 
 def read(tables: Sequence[str], warnings: Mapping[str, tuple[str, ...]] | None = None) -> list[Figure]:
     """Return the figures of the tables, in their order; raise UserError for a damaged table."""
-    found = [parquet.read_frame(path) for path in tables]
-    return [Figure(frame, description, (warnings or {}).get(description["figure"], ())) for frame, description in found]
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first few names as code, and how many more there are."""
-    shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
-    return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-
-
-def plural(count: int, noun: str) -> str:
-    """Return '1 run', '2 runs'."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    contents = (parquet.read_frame(path) for path in tables)
+    return [Figure(frame, said, (warnings or {}).get(said["figure"], ())) for frame, said in contents]
 
 
 def _at(record: Mapping[str, Any], keys: Sequence[str]) -> Any:

@@ -15,14 +15,16 @@ from adaptive_smoothing.core.units import span
 from adaptive_smoothing.results.claims.judge import CLAIMS
 from adaptive_smoothing.results.claims.page import ALL, VERDICTS, effect
 from adaptive_smoothing.results.claims.samples import PAPER
-from adaptive_smoothing.results.report.facts import Figure, listed, plural
+from adaptive_smoothing.results.names import method_name
+from adaptive_smoothing.results.report.facts import Figure
 from adaptive_smoothing.results.report.quotes import QUOTES
 from adaptive_smoothing.results.run_costs import RunCost, total
+from adaptive_smoothing.results.text import listed, markdown_table, plural
 
 NO_BREAK = "\u00a0"
 ARXIV = "https://arxiv.org/abs/2502.07273"
 PAPERS_TITLE = "Variational Learning Induces Adaptive Label Smoothing"
-Row = dict[str, Any]  # a row of records.CLAIMS
+Row = dict[str, Any]  # a row of judge.SCHEMA
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,6 @@ class Report:
         return {run: record for figure in self.figures for run, record in figure.records.items()}
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a Markdown table."""
-    for cells in (headings, ["---"] * len(headings), *rows):
-        yield f"| {' | '.join(cell.replace(chr(10), ' ').replace('|', chr(92) + '|') for cell in cells)} |"
-
-
 def overview(report: Report) -> Iterator[str]:
     """Yield what the report is about, the verdicts in one table, and what to be careful with."""
     counts = Counter(row["verdict"] for row in report.whole())
@@ -104,7 +100,7 @@ def _cautions(report: Report) -> Iterator[str]:
 
 
 def _verdicts(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
-    yield from table(
+    yield from markdown_table(
         ("id", "claim", "verdict", "effect [95 % CI]", "seeds", *(("what was compared",) if with_words else ())),
         (
             [
@@ -189,9 +185,9 @@ def cost_section(report: Report) -> Iterator[str]:
     )
     yield "Time is that of training and its evaluations, as each run recorded it; several may have run side by side."
     yield ""
-    yield from table(("figure", "trainings", "of them shown above already", "time", "device"), rows)
+    yield from markdown_table(("figure", "trainings", "of them shown above already", "time", "device"), rows)
     yield ""
-    yield from table(("method", "trainings", "time", "mean", "longest", "peak memory"), _by_method(report))
+    yield from markdown_table(("method", "trainings", "time", "mean", "longest", "peak memory"), _by_method(report))
     if lost := [run for run in seen if run not in everything]:
         yield from ("", f"Of {plural(len(lost), 'run')} nothing is known: {listed(sorted(lost))}.")
 
@@ -206,7 +202,7 @@ def _by_method(report: Report) -> Iterator[list[str]]:
         seconds = [cost.seconds for cost in costs.values()]
         peak = max(cost.peak_memory_mb for cost in costs.values())
         times = (total(costs.values()), span(sum(seconds) / len(seconds)), span(max(seconds)))
-        yield [method.upper(), str(len(costs)), *times, f"{peak:,.0f} MB" if peak == peak else "–"]
+        yield [method_name(method), str(len(costs)), *times, f"{peak:,.0f} MB" if peak == peak else "–"]
 
 
 def _devices(costs: Iterable[RunCost]) -> str:
@@ -226,7 +222,7 @@ def environment_section(report: Report) -> Iterator[str]:
         for package, version in sorted(record["versions"].items()):
             versions.setdefault(package, Counter())[version] += 1
     versions["device"] = Counter(cost.device for cost in report.all_costs().values())
-    yield from table(
+    yield from markdown_table(
         ("what", "value", "runs"),
         (
             [what, f"`{value}`", str(count)]
@@ -235,7 +231,7 @@ def environment_section(report: Report) -> Iterator[str]:
         ),
     )
     yield from ("", "What wrote this report:", "")
-    yield from table(("what", "value"), ([what, f"`{value}`"] for what, value in report.writer.items()))
+    yield from markdown_table(("what", "value"), ([what, f"`{value}`"] for what, value in report.writer.items()))
 
 
 def reproduce_section(report: Report) -> Iterator[str]:
@@ -251,7 +247,7 @@ def reproduce_section(report: Report) -> Iterator[str]:
         pdf = paths.figure_files(report.scale, figure.name)[0]
         revision = ", ".join(f"`{_shortened(revision)}`" for revision in figure.counted("git_revision")) or "–"
         rows.append([figure.number, revision, f"`snakemake {pdf} --cores 2`", f"`make provenance FIG={pdf}`"])
-    yield from table(("figure", "runs' git revision", "make", "trace"), rows)
+    yield from markdown_table(("figure", "runs' git revision", "make", "trace"), rows)
     if any(str(record["git_revision"]).endswith("-modified") for record in report.all_records().values()):
         yield from ("", "> A revision that ends in `-modified` had changes that were not committed.")
 

@@ -8,17 +8,6 @@ from adaptive_smoothing.results.inputs import Inputs, Table, to_table
 from adaptive_smoothing.theory import logistic
 
 SCHEMA = pa.schema([("variance", pa.float64()), ("mean", pa.float64()), ("noise", pa.float64())])
-EXAMPLES = pa.schema(
-    [
-        ("run", pa.string()),
-        ("index", pa.int64()),
-        ("label", pa.int64()),
-        ("magnitude_exact", pa.float64()),
-        ("magnitude_linearised", pa.float64()),
-        ("neighbours_disagree", pa.float64()),  # share of the nearest images that bear another label
-        ("pixels", pa.list_(pa.uint8())),
-    ]
-)
 
 
 def make(inputs: Inputs) -> Table:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from adaptive_smoothing.core import parquet
+from adaptive_smoothing.figures import draw_record
 from adaptive_smoothing.pipeline.commands import provenance
 
 FIGURES = [f"fig{number}" for number in range(2, 11)]
@@ -22,13 +23,13 @@ METRICS = f"results/tiny/runs/{RUN}/metrics.parquet"
 def call(project, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a module of the project's library in the project's folder."""
     env = {**os.environ, "PYTHONPATH": str(project.folder / "workflow")}
-    command = [sys.executable, "-m", f"adaptive_smoothing.{module}", *arguments]
+    command = [sys.executable, "-m", f"adaptive_smoothing.pipeline.commands.{module}", *arguments]
     return subprocess.run(command, cwd=project.folder, env=env, capture_output=True, text=True, timeout=300)
 
 
 def found_out(project, *sentences: str, figure: str = PDF) -> None:
     """Check that tracing ends with one sentence that says all this."""
-    done = call(project, "trace", figure)
+    done = call(project, "provenance", figure)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
     for sentence in sentences:
@@ -64,7 +65,7 @@ def test_measured_label_noise_that_was_changed_is_found_out(edited):
 
 
 def test_the_chain_says_what_made_each_run(finished):
-    done = call(finished, "trace", str(finished.folder / PDF), "--all")
+    done = call(finished, "provenance", str(finished.folder / PDF), "--all")
     assert done.returncode == 0, done.stderr
     frame, metadata = parquet.read_frame(finished.folder / METRICS)
     line = next(line for line in done.stdout.splitlines() if line.startswith(f"  {RUN} "))
@@ -74,7 +75,7 @@ def test_the_chain_says_what_made_each_run(finished):
     for module, digest in metadata["code"].items():
         assert f'"{module}": "{digest}"' in done.stdout
     assert f'"hess_init": {metadata["specification"]["hyperparameters"]["hess_init"]}' in done.stdout
-    plain = call(finished, "trace", PDF).stdout
+    plain = call(finished, "provenance", PDF).stdout
     assert "hess_init" not in plain and len(plain.splitlines()) < 30
 
 
@@ -96,9 +97,9 @@ def test_an_edited_table_is_found_out(edited):
 
 def test_an_edited_table_is_found_out_after_its_record_was_edited(edited):
     """Both hashes of the record fit the forged table and the honest PDF, but the PDF names another table."""
-    before = provenance.drawn.sha256(edited.folder / TABLE)
+    before = draw_record.sha256(edited.folder / TABLE)
     raise_accuracy(edited.folder / TABLE)
-    edited.edit(RECORD, before, provenance.drawn.sha256(edited.folder / TABLE))
+    edited.edit(RECORD, before, draw_record.sha256(edited.folder / TABLE))
     found_out(edited, f"error: {RECORD}: says the table's sha256 was", f"{PDF} says {before}")
 
 
@@ -113,7 +114,7 @@ def test_edited_metrics_are_found_out(edited, figure):
 
 def test_absent_metrics_are_told(edited):
     (edited.folder / METRICS).unlink()
-    done = call(edited, "trace", PDF)
+    done = call(edited, "provenance", PDF)
     assert done.returncode == 0, done.stderr
     assert "those of the others are not here" in done.stdout
     line = next(line for line in done.stdout.splitlines() if line.startswith(f"  {RUN} "))
@@ -147,5 +148,5 @@ def test_the_archive_gives_the_same_figures_in_an_empty_copy(finished, tmp_path)
     for figure in FIGURES:
         for path in (f"paper_figures/tiny/{figure}.pdf", f"results/tiny/figures/{figure}.drawn.json"):
             assert (empty.folder / path).read_bytes() == (finished.folder / path).read_bytes(), path
-        done = call(empty, "trace", f"paper_figures/tiny/{figure}.pdf")
+        done = call(empty, "provenance", f"paper_figures/tiny/{figure}.pdf")
         assert done.returncode == 0, done.stderr

@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from adaptive_smoothing.core import parquet
-from adaptive_smoothing.pipeline.commands import reasons
 
 LIBRARY = "workflow/adaptive_smoothing"
 
@@ -98,7 +97,7 @@ def test_the_runs_to_make_are_those_of_snakemakes_summary(edited):
 
 
 def test_code_that_all_runs_reach_counts_shared_runs_once(edited):
-    changed_code(edited, "schedules.py")
+    changed_code(edited, "training/schedules.py")
     table = why(edited)
     assert {row[2] for row in stale(table).values()} == {f"code of all runs changed: {LIBRARY}/training/schedules.py"}
     assert table["total"] == (0, planned_trainings(edited), "runs that figures share are counted once")
@@ -230,4 +229,3 @@ def test_neither_pandas_nor_torch_is_imported(project, tmp_path):
     code = "import sys; sys.path.insert(0, sys.argv[1]); import adaptive_smoothing.pipeline.commands.explain"
     environment = {**os.environ, "PYTHONPATH": str(project.folder / "workflow")}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=True)
-    assert reasons.KEY == parquet.KEY
