@@ -36,26 +36,28 @@ def report_so_far(scale: str) -> str:
             tables.append(table)
     if not tables:
         raise UserError(f"scale '{scale}': there is no table of any figure yet; make them with 'snakemake {scale}'")
-    to = {name: _partial(getattr(paths, name).format(scale=scale)) for name in ("CLAIMS", "CLAIMS_TABLE")}
+    claims, claims_table, index, page = (
+        _in_so_far(pattern.format(scale=scale))
+        for pattern in (paths.CLAIMS, paths.CLAIMS_TABLE, paths.INDEX, paths.INDEX_PAGE)
+    )
     label = planned.scale.label
     own = [path for path in tables if Path(path).stem in planned.figures]
-    judge.judge(scale, label, own, to["CLAIMS"], to["CLAIMS_TABLE"], stages.code("judge_claims"))
-    outputs = {"index": _partial(paths.INDEX.format(scale=scale)), "page": _partial(paths.INDEX_PAGE.format(scale=scale))}
+    judge.judge(scale, label, own, claims, claims_table, stages.code("judge_claims"))
     write.write(
         scale,
         label,
         tables,
-        to["CLAIMS"],
-        to["CLAIMS_TABLE"],
+        claims,
+        claims_table,
         documents=list(planned.documents()),
         about=planned.about(),
         policy="warn",
         versions=environment.versions(),
-        outputs=outputs,
+        outputs={"index": index, "page": page},
         missing=missing,
     )
     lacking = f"; not there: {', '.join(missing)}" if missing else ""
-    return f"{outputs['page']}: {len(tables)} of {len(planned.all_figures)} figures{lacking}"
+    return f"{page}: {len(tables)} of {len(planned.all_figures)} figures{lacking}"
 
 
 def _why_missing(planned: plan.Plan, figure: str, table: str) -> str:
@@ -77,7 +79,7 @@ def _why_missing(planned: plan.Plan, figure: str, table: str) -> str:
     )
 
 
-def _partial(path: str) -> str:
+def _in_so_far(path: str) -> str:
     return str(Path(path).parent / "so_far" / Path(path).name)
 
 
