@@ -48,8 +48,8 @@ why: $(INSTALLED) ## Show what would run, and why, and run nothing: SCALE (paper
 	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.explain $(SCALE) $(FIG)
 
 .PHONY: estimate
-estimate: $(INSTALLED) ## What figures will cost in time and on disk, and how that is known: SCALE (paper), FIG (all of its figures)
-	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.estimate $(SCALE) $(FIG)
+estimate: $(INSTALLED) ## What figures will cost in time, and how that is known: SCALE (paper), FIG (all of its figures)
+	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.estimate.command $(SCALE) $(FIG)
 
 .PHONY: status
 status: $(INSTALLED) ## What is done, runs, waits and failed: SCALE (paper), FIG (all of its figures), FOLLOW=1 (live)

@@ -39,7 +39,7 @@ RUNS: dict[str, dict[str, Any]] = {"ls": {"alpha": 0.3}, "sam": {"rho": 0.1}, "o
 
 
 def spec_of(planned: plan.Plan, method: str, seed: int) -> RunSpec:
-    """Return the specification of a run of a method with the noise and the seed, at the hyper-parameters that RUNS names."""
+    """Return a run's specification: of a method with the noise, the seed and the hyper-parameters that RUNS names."""
     for run in planned.runs.values():
         settings = run.spec.hyperparameters
         chosen = all(settings.get(key) == value for key, value in RUNS[method].items())

@@ -1,8 +1,8 @@
 """On a GPU: images/s, step times and IVON's share in them, on ResNet-34 with batches of 50: python benchmarks/gpu.py.
 
-Each method is timed plain, with all of `performance` that changes rounding, and with its steps captured as a CUDA graph, in
-turn within one process. Step times are those of the device, between two events. IVON's share is what its step takes
-beyond plain SGD's passes, as part of the step: 1 - (SGD's step - SGD's update) / IVON's step.
+Each method is timed plain, with all of `performance` that changes rounding, and with its steps captured as a CUDA
+graph, in turn within one process. Step times are those of the device, between two events. IVON's share is what its step
+takes beyond plain SGD's passes, as part of the step: 1 - (SGD's step - SGD's update) / IVON's step.
 """
 
 import argparse

@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from adaptive_smoothing.core import paths
-from adaptive_smoothing.pipeline import plan, scales
+from adaptive_smoothing.pipeline import plan, yaml_files
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "rules", "workflow", "config", "envs", "profiles")
@@ -190,7 +190,7 @@ def ours(folder: Path, factor: int) -> tuple[Candidate, plan.Plan]:
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, folder / part)
     paper = folder / f"config/{paths.PAPER}.yaml"
-    content = yaml.load(paper.read_text(), Loader=scales.StrictLoader)
+    content = yaml.load(paper.read_text(), Loader=yaml_files.StrictLoader)
     content["seeds"] = list(range(factor * len(content["seeds"])))
     paper.write_text(json.dumps(content))
     return Candidate(folder), plan.Plan(paths.PAPER, folder / "config")

@@ -27,7 +27,7 @@ def labels_of(size: int, classes: int, seed: int) -> Labels:
 
 
 def pictures(labels: Labels, classes: int, shape: tuple[int, int, int], seed: int) -> Images:
-    """Return N × C × H × W images: a blurred disc whose place and colour tell the class, in noise."""
+    """Return N × C × H × W images: a blurred disc in noise; its place and colour show the class."""
     channels, height, width = shape
     generator = np.random.default_rng([seed, len(labels), *shape])
     turn = 2 * np.pi * labels[:, None, None] / classes
@@ -190,7 +190,7 @@ def write_clothing1m(root: Path, train: int = 128, test: int = 28) -> None:
 def write_image_folder(
     root: Path, name: str = "own", classes: tuple[str, ...] = ("boot", "coat", "shirt"), train: int = 6, test: int = 3
 ) -> None:
-    """Write the folder `name`: so many images a class below train/ and test/, JPEG and PNG in turn, of many sizes."""
+    """Write the folder `name`: `train` and `test` images per class, JPEG and PNG in turn, of many sizes."""
     for seed, (part, size) in enumerate((("train", train), ("test", test))):
         for label, class_name in enumerate(classes):
             for number in range(size):
@@ -204,7 +204,7 @@ def write_image_folder(
 
 
 def jpeg(image: Images, enlarged: int = 1) -> bytes:
-    """Return a JPEG file of a C × H × W image, enlarged so many times."""
+    """Return a JPEG file of a C × H × W image, `enlarged` times as high and wide."""
     return _encoded(image, "JPEG", enlarged, quality=90)
 
 

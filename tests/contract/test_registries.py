@@ -13,7 +13,7 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data import corruption
 from adaptive_smoothing.methods.base import Context, Method, method_class
 from adaptive_smoothing.pipeline import plan
-from adaptive_smoothing.pipeline.scales import validate_options
+from adaptive_smoothing.pipeline.validation import validate_options
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("method", "model", "dataset", "noise", "figure")

@@ -1,4 +1,4 @@
-"""Ctrl-C while something short must not be cut in two, and SIGTERM while Snakemake deals with a job's end."""
+"""Ctrl-C during a short operation that must not be interrupted, and SIGTERM while Snakemake processes a job's end."""
 
 import os
 import signal
@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from snakemake_executor_plugin_submitit import interrupts
-from snakemake_executor_plugin_submitit.interrupts import Insistence, held_back
+from snakemake_executor_plugin_submitit.interrupts import InterruptGuard, held_back
 
 
 @pytest.fixture(autouse=True)
@@ -55,24 +54,23 @@ def test_other_threads_are_left_alone():
     assert seen == [signal.default_int_handler]
 
 
-def test_a_lost_interrupt_is_repeated_once(monkeypatch):
-    monkeypatch.setattr(interrupts, "LOST_S", 0.1)
-    insistence = Insistence()
+def test_a_lost_interrupt_is_repeated_once():
+    guard = InterruptGuard(lost_after_s=0.1)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    insistence.repeat_if_lost()  # too early
+    guard.repeat_if_lost()  # too early
     time.sleep(0.2)
-    watcher = threading.Thread(target=insistence.repeat_if_lost)
+    watcher = threading.Thread(target=guard.repeat_if_lost)
     with pytest.raises(KeyboardInterrupt):
         watcher.start()
         threading.Event().wait(10)  # as Snakemake waits
     watcher.join()
-    insistence.repeat_if_lost()
+    guard.repeat_if_lost()
 
 
 def test_a_handler_of_somebody_elses_is_left_alone():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Insistence()
+    InterruptGuard()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
@@ -100,7 +98,7 @@ rule saves_and_ends:
 def test_sigterm_while_snakemake_holds_its_lock(tmp_path):
     """The lock is held while a failed job is dealt with, and the handler of SIGTERM wants it."""
     (tmp_path / "Snakefile").write_text(WORKFLOW)
-    module = "snakemake_executor_plugin_submitit.inner"
+    module = "snakemake_executor_plugin_submitit.node_snakemake"
     process = subprocess.Popen(
         [sys.executable, "-m", module, "-m", "snakemake", "never.txt", "--cores", "1"],
         cwd=tmp_path,

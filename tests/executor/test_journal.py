@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from snakemake_executor_plugin_submitit.journal import InUse, Journal, Known, Submission
+from snakemake_executor_plugin_submitit.journal import InUse, Journal, JournalTask, Submission
 
 
-def submission(token="t", tasks=2):
-    known = [Known(f"key{index}", (f"out{index}",), index) for index in range(tasks)]
-    return Submission(token, f"smk-train-{token}", "train", "/folder", "slurm", 1.0, known)
+def submission(token="t", count=2):
+    tasks = [JournalTask(f"key{index}", (f"out{index}",), index) for index in range(count)]
+    return Submission(token, f"smk-train-{token}", "train", "/folder", "slurm", 1.0, tasks)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def reopened(path):
 
 
 def test_what_is_under_way_is_found_again(path):
-    journal, one, two = Journal(path), submission("one"), submission("two", tasks=1)
+    journal, one, two = Journal(path), submission("one"), submission("two", count=1)
     journal.submit(one)
     one.job_id = "7"
     journal.accepted(one)
@@ -103,4 +103,4 @@ def test_a_full_disk_stops_a_submission_but_no_news(path, monkeypatch):
 
 
 def test_a_task_of_an_array_of_one_has_the_jobs_id():
-    assert replace(submission(tasks=1), job_id="7").external_id(0) == "7"
+    assert replace(submission(count=1), job_id="7").external_id(0) == "7"

@@ -12,7 +12,8 @@ import pytest
 
 from snakemake_executor_plugin_submitit import attempts
 from snakemake_executor_plugin_submitit.attempts import Entry
-from snakemake_executor_plugin_submitit.node import INTERRUPTED_STATUS, own_end, own_state
+from snakemake_executor_plugin_submitit.node import INTERRUPTED_STATUS
+from snakemake_executor_plugin_submitit.requeue import own_end, own_state
 
 AGAIN = 144  # submitit's local "requeue me"
 # In Python: a shell cannot trap a signal that was ignored when it began.
@@ -30,10 +31,9 @@ time.sleep(100)
 MAIN = """
 import os, sys
 from snakemake_executor_plugin_submitit import node
-node.FENCE_S = 0.5
-node.CLOCK_S = float(os.environ.get("CLOCK_S", 5))
+timing = node.Timing(fence_s=0.5, clock_s=float(os.environ.get("CLOCK_S", 5)))
 job = node.NodeJob(sys.argv[1], ".", "attempts.jsonl", 2, int(sys.argv[2]), 1, int(sys.argv[3]), "local")
-print("summary:", job())
+print("summary:", node.Attempt(job, timing).run())
 """
 
 

@@ -1,16 +1,17 @@
-"""The executor plugin's pure parts: requests, states, verdicts, grouping, and what SLURM's commands print."""
+"""The executor plugin's pure parts: requests, states, outcomes, grouping, and what SLURM's commands print."""
 
 import pytest
 
-from snakemake_executor_plugin_submitit import attempts, former, identity, slurm
+from snakemake_executor_plugin_submitit import attempts, identity, slurm
 from snakemake_executor_plugin_submitit.attempts import Entry
+from snakemake_executor_plugin_submitit.decide import CONFIRM_S, RESULT_LAG_S, Outcome, decide
 from snakemake_executor_plugin_submitit.doctor import arrays, partitions, preemption, requeues
-from snakemake_executor_plugin_submitit.executor import _reason
-from snakemake_executor_plugin_submitit.grouping import batches
-from snakemake_executor_plugin_submitit.outcome import CONFIRM_S, RESULT_LAG_S, Verdict, judge
+from snakemake_executor_plugin_submitit.endings import failure_reason
+from snakemake_executor_plugin_submitit.messages import few
 from snakemake_executor_plugin_submitit.request import BadRequest, request_of, slurm_options
+from snakemake_executor_plugin_submitit.sbatch_errors import Deferred, Rejected, classify
 from snakemake_executor_plugin_submitit.states import STATES, Meaning, meaning
-from snakemake_executor_plugin_submitit.submit import Deferred, Rejected, _sorted_out
+from snakemake_executor_plugin_submitit.task import grouped
 
 DELAY = 90
 # JOB STATE CODES of man squeue and man sacct, SLURM 20.11 to 25.11, and what may become of a job in each.
@@ -35,45 +36,45 @@ def test_every_documented_state_is_in_the_table():
 @pytest.mark.parametrize("result", [None, "error"])
 @pytest.mark.parametrize("asks", [False, True])
 def test_a_job_that_may_still_run_is_waited_for_whatever_else_is_known(state, result, asks):
-    assert judge(result, state, 1e9, asks, 180) is Verdict.WAIT
+    assert decide(result, state, 1e9, asks, 180) is Outcome.WAIT
 
 
 @pytest.mark.parametrize("state", MAY_RUN_AGAIN)
 def test_a_job_that_slurm_may_run_again_is_given_time_and_then_submitted_again(state):
-    assert judge(None, state, 179, False, 180) is Verdict.WAIT
-    assert judge(None, state, 180, False, 180) is Verdict.AGAIN
-    assert judge("error", state, 180, False, 180) is Verdict.FAILED
+    assert decide(None, state, 179, False, 180) is Outcome.WAIT
+    assert decide(None, state, 180, False, 180) is Outcome.AGAIN
+    assert decide("error", state, 180, False, 180) is Outcome.FAILED
 
 
 @pytest.mark.parametrize("state", [*OVER, "CANCELLED by 1000", "CANCELLED+", "failed"])
 def test_a_job_that_is_over_without_a_result_has_failed_once_that_holds(state):
-    assert judge(None, state, CONFIRM_S - 0.1, False, 180) is Verdict.WAIT
-    assert judge(None, state, CONFIRM_S, False, 180) is Verdict.FAILED
-    expected = Verdict.FAILED if state.startswith("CANCELLED") else Verdict.AGAIN
-    assert judge(None, state, CONFIRM_S, True, 180) is expected
+    assert decide(None, state, CONFIRM_S - 0.1, False, 180) is Outcome.WAIT
+    assert decide(None, state, CONFIRM_S, False, 180) is Outcome.FAILED
+    expected = Outcome.FAILED if state.startswith("CANCELLED") else Outcome.AGAIN
+    assert decide(None, state, CONFIRM_S, True, 180) is expected
 
 
 @pytest.mark.parametrize("state", [None, "", "COMPLETED", *MAY_STILL_RUN, *MAY_RUN_AGAIN, *OVER])
 def test_a_success_is_one_in_every_state(state):
-    assert judge("success", state, 0, False, 180) is Verdict.SUCCESS
+    assert decide("success", state, 0, False, 180) is Outcome.SUCCESS
 
 
 @pytest.mark.parametrize("result", [None, "error"])
 def test_nothing_is_concluded_from_no_answer(result):
-    assert judge(result, None, 1e9, True, 0) is Verdict.WAIT
+    assert decide(result, None, 1e9, True, 0) is Outcome.WAIT
 
 
 def test_completed_is_a_success_once_the_result_had_time_to_show_up():
-    assert judge(None, "COMPLETED", RESULT_LAG_S - 1, False, 180) is Verdict.WAIT
-    assert judge(None, "COMPLETED", RESULT_LAG_S, False, 180) is Verdict.SUCCESS
+    assert decide(None, "COMPLETED", RESULT_LAG_S - 1, False, 180) is Outcome.WAIT
+    assert decide(None, "COMPLETED", RESULT_LAG_S, False, 180) is Outcome.SUCCESS
     assert meaning("COMPLETED") is Meaning.COMPLETED
 
 
 def test_a_job_that_slurm_does_not_know_fails_after_the_patience():
-    assert judge(None, "", 179, False, 180) is Verdict.WAIT
-    assert judge(None, "", 180, False, 180) is Verdict.FAILED
-    assert judge(None, "", 180, True, 180) is Verdict.AGAIN
-    assert judge("error", "", CONFIRM_S, False, 180) is Verdict.FAILED
+    assert decide(None, "", 179, False, 180) is Outcome.WAIT
+    assert decide(None, "", 180, False, 180) is Outcome.FAILED
+    assert decide(None, "", 180, True, 180) is Outcome.AGAIN
+    assert decide("error", "", CONFIRM_S, False, 180) is Outcome.FAILED
 
 
 def test_all_resources_become_options():
@@ -160,9 +161,9 @@ def test_the_least_runtime_that_is_named_is_accepted():
 def test_jobs_of_one_rule_with_equal_requests_go_up_together_in_pieces():
     small, large = request(mem_mb=1), request(mem_mb=2)
     jobs = [("train", small)] * 5 + [("train", large)] * 2 + [("measure", small)] + [("train", small)]
-    made = batches(list(enumerate(jobs)), lambda job: job[1], size=4)
+    made = grouped(list(enumerate(jobs)), lambda job: job[1], size=4)
     assert [[number for number, _ in batch] for batch in made] == [[0, 1, 2, 3], [4, 8], [5, 6], [7]]
-    assert batches([], lambda job: job, size=4) == []
+    assert grouped([], lambda job: job, size=4) == []
 
 
 def test_states_of_arrays_are_read():
@@ -199,7 +200,7 @@ def test_the_configuration_is_read():
     ],
 )
 def test_what_sbatch_says_is_understood(said, kind, outage):
-    error = _sorted_out(RuntimeError(said))
+    error = classify(RuntimeError(said))
     assert isinstance(error, kind)
     assert getattr(error, "outage", None) == outage
 
@@ -214,8 +215,8 @@ def test_attempts_survive_a_line_that_was_cut_short(tmp_path):
     entries = attempts.read(path)
     assert [entry.event for entry in entries] == [attempts.START, attempts.TIMEOUT, attempts.START]
     assert attempts.stopped(entries, "1-1") and not attempts.stopped(entries, "2-2")
-    assert not attempts.finished(entries) and not attempts.asks_to_go_on(entries)
-    assert attempts.asks_to_go_on(entries[:2])
+    assert not attempts.count(entries, attempts.DONE) and not attempts.wants_restart(entries)
+    assert attempts.wants_restart(entries[:2])
     assert attempts.summary(entries, 3) == "1 of 3 requeues after its time limit"
     assert attempts.summary(entries[:1], 3) == ""
     assert attempts.read(tmp_path / "none") == []
@@ -236,13 +237,13 @@ def test_the_reason_of_a_failure_is_found_in_submitits_traceback():
         'Traceback (most recent call last):\n  File "x.py", line 1, in f\n    y()\n'
         "snakemake_executor_plugin_submitit.node.JobFailed: exit status 1; its last lines:\nerror: of the job\n"
     )
-    assert _reason(trace) == "exit status 1"
-    assert _reason("Traceback:\n  x\nValueError: bad\n") == "ValueError: bad"
+    assert failure_reason(trace) == "exit status 1"
+    assert failure_reason("Traceback:\n  x\nValueError: bad\n") == "ValueError: bad"
 
 
 def test_a_few_of_many_are_named():
-    assert former._some(["a", "b"]) == "a, b"
-    assert former._some(map(str, range(5))) == "0, 1, 2 and 2 more"
+    assert few(["a", "b"]) == "a, b"
+    assert few(map(str, range(5))) == "0, 1, 2 and 2 more"
 
 
 def test_the_doctor_reads_a_configuration():

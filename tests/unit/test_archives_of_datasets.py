@@ -330,6 +330,9 @@ def test_parts_left_by_a_killed_unpacking_are_not_taken_for_whole(tmp_path):
     write(tmp_path / "root/batches/two", b"2")
     with pytest.raises(UserError, match=r"all.tar.gz is missing .*; .*batches/two is truncated"):
         obtain("dataset set", [tar_file(packed)], Source(tmp_path / "root", fetch=False))
+    (tmp_path / "root/batches/two").unlink()
+    with pytest.raises(UserError, match=r"all.tar.gz is missing .*; .*batches/two is missing"):
+        obtain("dataset set", [tar_file(packed)], Source(tmp_path / "root", fetch=False))
     write(tmp_path / "mirror/all.tar.gz", packed)
     source = Source(tmp_path / "root", (str(tmp_path / "mirror"),))
     with unpacked("dataset set", [tar_file(packed)], source) as folder:

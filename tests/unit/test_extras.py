@@ -12,7 +12,7 @@ import yaml
 from adaptive_smoothing.core import parquet, registry
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.figures._style import save, style_context
-from adaptive_smoothing.pipeline import plan, scales
+from adaptive_smoothing.pipeline import plan, scales, yaml_files
 from adaptive_smoothing.theory import moons
 from adaptive_smoothing.training import metrics
 
@@ -68,7 +68,7 @@ def test_a_scale_without_extras_says_so():
     ],
 )
 def test_extras_are_told_from_figures_by_name(tmp_path, key, name, sentence):
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=yaml_files.StrictLoader)
     content[key][name] = {"title": "x"}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=sentence) as caught:
@@ -77,10 +77,10 @@ def test_extras_are_told_from_figures_by_name(tmp_path, key, name, sentence):
 
 
 def test_an_unknown_key_of_an_extra_is_refused(tmp_path):
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=yaml_files.StrictLoader)
     content["extras"]["extra_cost"]["run"] = []
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(UserError, match=r"in extras\.extra_cost: unknown key 'run' \(did you mean 'runs'\?\)"):
+    with pytest.raises(UserError, match=r"extras\.extra_cost: unknown key 'run' \(did you mean 'runs'\?\)"):
         plan.Plan("mine", tmp_path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adaptive_smoothing.pipeline import plan, scales
+from adaptive_smoothing.pipeline import plan, yaml_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +66,7 @@ def test_names_are_readable(paper):
 
 
 def small_with(tmp_path, change):
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
+    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=yaml_files.StrictLoader)
     change(content)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
     return plan.Plan("mine", tmp_path)

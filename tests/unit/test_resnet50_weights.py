@@ -11,7 +11,7 @@ from torchvision.models import resnet50 as torchvisions_resnet50
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.models import resnet50
-from adaptive_smoothing.pipeline.scales import validate_options
+from adaptive_smoothing.pipeline.validation import Place, validate_options
 
 V1 = "IMAGENET1K_V1"
 MEMBERS = [member.name for member in ResNet50_Weights]  # without DEFAULT, whose meaning changes
@@ -81,9 +81,9 @@ def test_every_member_of_torchvisions_enum_is_an_option_and_nothing_else():
     for name in ("random", *MEMBERS, "mine.pth", "/data/mine.pt"):
         assert validate_options("model", "resnet50", {"weights": name}, "here").weights == name
     with pytest.raises(UserError) as caught:
-        validate_options("model", "resnet50", {"weights": "imagenet"}, "config/mine.yaml, setups.x")
+        validate_options("model", "resnet50", {"weights": "imagenet"}, Place("config/mine.yaml", ("setups", "x")))
     legal = f"legal: random, {', '.join(MEMBERS)}, or a file *.pth, *.pt"
-    assert str(caught.value) == f"config/mine.yaml, setups.x (resnet50): key 'weights' is 'imagenet': {legal}"
+    assert str(caught.value) == f'config/mine.yaml, setups.x.weights: "imagenet" is not allowed; {legal}'
 
 
 def test_random_weights_load_nothing(network, tmp_path):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -89,10 +91,10 @@ def test_a_process_with_a_dead_ones_number():
 
 def test_another_host_is_believed_as_long_as_it_speaks():
     record(host="node7", pid=5, job="123_4", epoch=3.0)
-    told = json.loads(run_states.progress_file("tiny", RUN).read_text())["time"]
-    assert state(now=told + 200).kind == "running"
-    assert state(now=told + 200).progress.where == "SLURM job 123_4, process 5 on node7"
-    silent = state(now=told + 420)
+    written = json.loads(run_states.progress_file("tiny", RUN).read_text())["time"]
+    assert state(now=written + 200).kind == "running"
+    assert state(now=written + 200).progress.where == "SLURM job 123_4, process 5 on node7"
+    silent = state(now=written + 420)
     assert silent.kind == "failed"
     assert silent.why.startswith(
         "no heartbeat for 00:07:00: SLURM job 123_4, process 5 on node7 is dead, or its host is; it was at epoch 3/40"
@@ -136,12 +138,12 @@ def test_a_record_that_is_none_is_passed_over(text):
 
 
 def test_the_executors_journal():
-    from snakemake_executor_plugin_submitit.journal import Journal, Known, Submission
+    from snakemake_executor_plugin_submitit.journal import Journal, JournalTask, Submission
 
     assert run_states.queued() == {}
     run_states.JOURNAL.mkdir(parents=True)
     journal = Journal(run_states.JOURNAL / "journal.jsonl")
-    tasks = [Known(f"key{index}", (f"file{index}",), index) for index in range(3)]
+    tasks = [JournalTask(f"key{index}", (f"file{index}",), index) for index in range(3)]
     submission = Submission("token", "name", "train", "folder", "slurm", time.time(), tasks)
     journal.submit(submission)
     assert run_states.queued() == dict.fromkeys(("file0", "file1", "file2"), "a job without a number yet")
@@ -153,24 +155,29 @@ def test_the_executors_journal():
     journal.close()
 
 
-def test_a_training_tells_how_far_it_is_and_leaves_no_record_when_it_ends_well(digits, tmp_path, monkeypatch):
+def test_a_training_records_how_far_it_is_until_it_ends_well(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "BEAT_S", 0.0)
     monkeypatch.setattr(progress, "EPOCH_BEAT_S", 0.0)
-    told = []
-    real = progress.ProgressWriter._write
-    monkeypatch.setattr(progress.ProgressWriter, "_write", lambda self: (real(self), told.append(dict(self._record))))
+    records, replace = [], Path.replace
+
+    def recording(self, target):
+        if Path(target).name == progress.FILE:
+            records.append(json.loads(self.read_text()))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", recording)
     job.train(**arguments(digits, tmp_path, specification("ls")))
     assert not (tmp_path / progress.FILE).exists()
-    assert [beat["phase"] for beat in told[:2]] == ["starting", "training"]
-    epochs = [beat["epoch"] for beat in told[1:]]
+    assert [record["phase"] for record in records[:2]] == ["starting", "training"]
+    epochs = [record["epoch"] for record in records[1:]]
     assert epochs == sorted(epochs) and epochs[0] == 0 and epochs[-1] == 3 and 0.25 in epochs
-    assert {beat["phase"] for beat in told} == {"starting", "training", "evaluating"}
-    assert told[-1]["seconds_left"] == 0 and all(beat["images_per_second"] > 0 for beat in told[2:])
-    assert {(beat["host"], beat["pid"]) for beat in told} == {(told[0]["host"], os.getpid())}
+    assert {record["phase"] for record in records} == {"starting", "training", "evaluating"}
+    assert records[-1]["seconds_left"] == 0 and all(record["images_per_second"] > 0 for record in records[2:])
+    assert {(record["host"], record["pid"]) for record in records} == {(socket.gethostname(), os.getpid())}
 
 
 @pytest.mark.parametrize(("error", "kind"), [(Stopped("told to"), "waiting"), (ValueError("broken"), "failed")])
-def test_a_training_that_ends_otherwise_leaves_word(digits, tmp_path, monkeypatch, error, kind):
+def test_a_training_that_ends_otherwise_leaves_its_record(digits, tmp_path, monkeypatch, error, kind):
     def raising(self, state):
         raise error
 
@@ -187,7 +194,7 @@ def test_a_disk_that_refuses_the_record_stops_no_training(digits, tmp_path, monk
     def full(self, *_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(progress.Path, "replace", full)
+    monkeypatch.setattr(Path, "replace", full)
     heartbeat = progress.ProgressWriter(tmp_path / progress.FILE, 3)
     heartbeat.begin(progress.Clock(3, 0, 0.0), 4, 50, "cpu", 0)
     heartbeat.remove()

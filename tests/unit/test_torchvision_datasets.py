@@ -1,10 +1,8 @@
 """The paper's datasets and Fashion-MNIST from small files in their true formats, through torchvision's own readers."""
 
-import gzip
 import hashlib
-import pickle
-import struct
 
+import formats
 import numpy as np
 import pytest
 import torch
@@ -18,18 +16,12 @@ from adaptive_smoothing.data.types import Source
 PARTS = (("train", 103), ("t10k", 47))
 
 
-def write_idx(path, array):
-    """Write MNIST's format: magic number with the number of dimensions, sizes, bytes."""
-    header = struct.pack(">I", 0x0800 + array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    path.write_bytes(header + array.tobytes())
-
-
-def write_mnist(folder, made):
-    """Write part → (images, labels) as MNIST's four files."""
+def write_mnist(folder, parts):
+    """Write part → (images, labels) as MNIST's four files, unpacked."""
     folder.mkdir(parents=True)
-    for part, (images, labels) in made.items():
-        write_idx(folder / f"{part}-images-idx3-ubyte", images)
-        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+    for part, (images, labels) in parts.items():
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(formats.idx(images))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(formats.idx(labels))
 
 
 def random_parts():
@@ -72,18 +64,14 @@ def test_published_idx_files_come_out_untouched(tmp_path, module, folder):
 
 
 def test_gzipped_files_of_the_right_md5_are_unpacked(tmp_path, monkeypatch):
-    made = random_parts()
-    folder = tmp_path / "FashionMNIST/raw"
-    write_mnist(folder, made)
-    resources = []
-    for path in sorted(folder.iterdir()):
-        packed = gzip.compress(path.read_bytes())
-        (folder / f"{path.name}.gz").write_bytes(packed)
-        resources.append((f"{path.name}.gz", hashlib.md5(packed).hexdigest()))
-        path.unlink()
+    formats.write_mnist(tmp_path, folder="FashionMNIST")
+    files = sorted((tmp_path / "FashionMNIST/raw").iterdir())
+    resources = [(path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in files]
     monkeypatch.setattr(torchvision.datasets.FashionMNIST, "resources", resources)
-    arrays = fashion_mnist.make(fashion_mnist.Options(), 0, Source(tmp_path))
-    np.testing.assert_array_equal(arrays.test_images[:, 0], made["t10k"][0])
+    arrays = fashion_mnist.make(fashion_mnist.Options(), 0, Source(tmp_path, fetch=False))
+    labels = formats.labels_of(20, 10, 1)
+    np.testing.assert_array_equal(arrays.test_labels, labels)
+    np.testing.assert_array_equal(arrays.test_images, formats.pictures(labels, 10, (1, 28, 28), 1))
 
 
 @pytest.mark.parametrize("size", [1, 13, 50, 102, 103])
@@ -228,42 +216,26 @@ def test_a_fashion_annotator_that_saw_too_much_or_asks_too_much_is_refused(greys
         fashion_weak.make(fashion_weak.Options(annotator_images=41), 0, greys)
 
 
-def write_cifar(folder, names, key, sizes, meta):
-    """Write CIFAR's format: pickled dictionaries of N × 3072 bytes (red, green, blue planes) and label lists."""
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    made = []
-    for name, size in zip(names, sizes, strict=True):
-        data = generator.integers(0, 256, (size, 3072)).astype(np.uint8)
-        labels = generator.integers(0, 10, size).tolist()
-        (folder / name).write_bytes(pickle.dumps({"data": data, key: labels}))
-        made.append((data.reshape(-1, 3, 32, 32), labels))
-    (folder / meta[0]).write_bytes(pickle.dumps({meta[1]: [f"class{label}" for label in range(10)]}))
-    return made
-
-
 @pytest.mark.parametrize(
-    ("module", "folder", "names", "key", "meta"),
-    [
-        (
-            cifar10,
-            "cifar-10-batches-py",
-            [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"],
-            "labels",
-            ("batches.meta", "label_names"),
-        ),
-        (cifar100, "cifar-100-python", ["train", "test"], "fine_labels", ("meta", "fine_label_names")),
-    ],
+    ("module", "write", "third_class"),
+    [(cifar10, formats.write_cifar10, "cat"), (cifar100, formats.write_cifar100, "fine_3")],
+    ids=["cifar10", "cifar100"],
 )
-def test_cifar_from_pickled_batches(tmp_path, module, folder, names, key, meta):
-    made = write_cifar(tmp_path / folder, names, key, range(2, 2 + len(names)), meta)
-    arrays = module.make(module.Options(), 0, Source(tmp_path, fetch=False, published=False))
-    np.testing.assert_array_equal(arrays.train_images, np.concatenate([images for images, _ in made[:-1]]))
-    np.testing.assert_array_equal(arrays.test_images, made[-1][0])
-    assert arrays.test_labels.tolist() == made[-1][1]
-    assert arrays.classes[3] == "class3"
+def test_cifar_comes_out_untouched_or_smaller(tmp_path, module, write, third_class):
+    write(tmp_path, train=110, test=20)
+    arrays, small = (
+        module.make(options, 0, Source(tmp_path, fetch=False, published=False))
+        for options in (module.Options(), module.Options(train_size=1, pixels=8))
+    )
     prepare.check(arrays, module.__name__)
-    small = module.make(module.Options(train_size=1, pixels=8), 0, Source(tmp_path, fetch=False, published=False))
-    assert (small.train_images.shape, small.test_images.shape[1:]) == ((1, 3, 8, 8), (3, 8, 8))
-    blocks = made[-1][0].reshape(-1, 3, 8, 4, 8, 4).mean(axis=(3, 5))
+    for images, given, size, seed in (
+        (arrays.train_images, arrays.train_labels, 110, 0),
+        (arrays.test_images, arrays.test_labels, 20, 1),
+    ):
+        labels = formats.labels_of(size, module.CLASSES, seed)
+        np.testing.assert_array_equal(given, labels)
+        np.testing.assert_array_equal(images, formats.pictures(labels, module.CLASSES, (3, 32, 32), seed))
+    assert arrays.classes[3] == third_class
+    assert small.train_images.shape == (1, 3, 8, 8)
+    blocks = arrays.test_images.reshape(-1, 3, 8, 4, 8, 4).mean(axis=(3, 5))
     np.testing.assert_array_equal(small.test_images, np.rint(blocks))

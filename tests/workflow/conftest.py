@@ -15,7 +15,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from adaptive_smoothing.pipeline import scales
+from adaptive_smoothing.pipeline import yaml_files
 
 ROOT = Path(__file__).parents[2]
 MADE = ".made"  # marks a folder in which the tiny scale is complete
@@ -68,7 +68,7 @@ def every_figure(scale: dict[str, Any]) -> list[dict[str, Any]]:
 
 def tiny_scale() -> dict[str, Any]:
     """Return the small scale with two epochs, one seed, one noise a figure and the ends of each grid."""
-    scale: dict[str, Any] = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
+    scale: dict[str, Any] = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=yaml_files.StrictLoader)
     scale = json.loads(json.dumps(scale))  # a copy without YAML's shared pieces
     scale["label"] = "tiny scale"
     scale["seeds"] = [0]

@@ -1,4 +1,4 @@
-"""`python -m adaptive_smoothing.pipeline.commands.estimate`: what is to make is what Snakemake says."""
+"""`python -m adaptive_smoothing.pipeline.commands.estimate.command`: what is to make is what Snakemake says."""
 
 import os
 import re
@@ -6,11 +6,14 @@ import subprocess
 import sys
 
 import pytest
+from conftest import copied
+
+TABLES = ["results/tiny/figures/fig9.parquet", "results/tiny/figures/fig10.parquet"]
 
 
 def estimate(project, *arguments):
     done = subprocess.run(
-        [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.estimate", *arguments],
+        [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.estimate.command", *arguments],
         cwd=project.folder,
         env={**os.environ, "PYTHONPATH": str(project.folder / "workflow")},
         capture_output=True,
@@ -27,29 +30,40 @@ def rows(text):
     return {name: tuple(map(int, numbers)) for name, *numbers in found}
 
 
-def test_what_is_stale_is_to_make_and_costs_what_it_cost(finished, edited):
-    assert estimate(finished, "tiny", "--no-calibration").stdout.endswith("is up to date\n\n")
-    path = edited.folder / "workflow/adaptive_smoothing/methods/sam.py"
+def two_figures(scale):
+    """Leave Figs. 9 and 10 alone in a scale, and let the latter draw the former's runs of SAM as well."""
+    fig9, fig10 = (scale["figures"][name] for name in ("fig9", "fig10"))
+    (grid,) = fig9["runs"]
+    fig10["runs"].append({**grid, "methods": {"sam": grid["methods"]["sam"]}})
+    scale.update(figures={"fig9": fig9, "fig10": fig10}, extras={})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a project with the tables of two figures, all that its tiny scale has."""
+    project = copied(tmp_path_factory.mktemp("trained"))
+    project.change(two_figures)
+    project.made(*TABLES, "--cores", "2")
+    return project
+
+
+def test_what_is_stale_is_to_make_and_costs_what_it_cost(trained):
+    assert estimate(trained, "tiny", "--profile-seconds", "0").stdout.endswith("is up to date\n\n")
+    path = trained.folder / "workflow/adaptive_smoothing/methods/sam.py"
     path.write_text(path.read_text() + "\nUNUSED = 1\n")
-    done = estimate(edited, "tiny", "--no-calibration")
-    counts = rows(done.stdout)
-    assert counts["all, shared runs once"] == (49, 35, 14)
-    assert edited.would_run("tiny")["train"] == 14
-    assert counts["fig9"] == (5, 3, 2) and counts["fig10"] == (4, 4, 0)
-    assert sum(made for name, (_, _, made) in counts.items() if not name.startswith("all")) == 14
-    assert re.search(r"^ digits, sam +8 +\S+ s +\S+ s +\d past runs on cpu$", done.stdout, re.MULTILINE)
-    assert "calibrated" not in done.stdout and "figures sum to more than the total" in done.stdout
-    assert rows(estimate(edited, "tiny", "fig9", "--no-calibration").stdout) == {"fig9": (5, 3, 2)}
+    done = estimate(trained, "tiny", "--profile-seconds", "0")
+    assert rows(done.stdout) == {"fig9": (5, 3, 2), "fig10": (6, 4, 2), "all, shared runs once": (9, 7, 2)}
+    assert trained.would_run(*TABLES)["train"] == 2
+    assert re.search(r"^ digits_weak, sam +2 +\S+ s +\S+ s +2 past runs on cpu$", done.stdout, re.MULTILINE)
+    assert "measured here" not in done.stdout and "figures sum to more than the total" in done.stdout
+    assert rows(estimate(trained, "tiny", "fig9", "--profile-seconds", "0").stdout) == {"fig9": (5, 3, 2)}
 
 
-def test_a_calibration_where_nothing_was_ever_made(project):
-    done = estimate(project, "tiny", "fig3", "--calibration", "5")
+def test_steps_are_measured_where_nothing_was_ever_made(project):
+    done = estimate(project, "tiny", "fig3", "--profile-seconds", "5")
     assert rows(done.stdout) == {"fig3": (1, 0, 1)}
-    assert (
-        len(re.findall(r"^ digits, ivon.* s +\S+ s +calibrated here: \d steps?.* on cpu", done.stdout, re.MULTILINE))
-        == 2
-    )
-    assert re.search(r"prepared data 1\d\d kB, posteriors 1\d\d kB", done.stdout)
+    measured = re.findall(r"^ digits, ivon.* s +\S+ s +measured here: \d steps?.* on cpu", done.stdout, re.MULTILINE)
+    assert len(measured) == 2
     assert not (project.folder / "data").exists()
 
 
@@ -57,7 +71,7 @@ def test_a_calibration_where_nothing_was_ever_made(project):
     ("scale", "figure", "runs"), [("small", "fig7", 105), ("laptop", "fig7", 105), ("rehearsal", "fig9", 5)]
 )
 def test_every_scale(project, scale, figure, runs):
-    done = estimate(project, scale, figure, "--no-calibration")
+    done = estimate(project, scale, figure, "--profile-seconds", "0")
     assert rows(done.stdout) == {figure: (runs, 0, runs)}, done.stderr
     assert f"{runs} jobs whose cost is unknown" in done.stdout
 

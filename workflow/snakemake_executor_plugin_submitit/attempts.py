@@ -1,22 +1,26 @@
-"""A job's attempts, written by the node and read by everybody: a line of JSON for each start and stop.
+"""A job's attempts, written by the node and read by the head: a line of JSON for each start and stop.
 
-It lies beside the job's pickle, outlives a requeue, and answers three questions: did the job finish already (then it is
-not run again), how often did it time out, and is another attempt of it at work.
+The file is next to the job's pickle, outlives a requeue, and answers three questions: has the job finished already
+(then it is not run again), how often did it time out, and is another attempt of it running?
 """
 
 import contextlib
 import json
 import os
+import socket
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from snakemake_executor_plugin_submitit import processes
 
 START = "start"
 # How an attempt ended:
 DONE = "done"
 FAILED = "failed"
-TIMEOUT = "timeout"  # told to stop at its time limit, and did
-PREEMPTED = "preempted"  # told to stop before that, and did
+TIMEOUT = "timeout"  # stopped by a signal at its time limit
+PREEMPTED = "preempted"  # stopped by a signal before that
 STOPS = (DONE, FAILED, TIMEOUT, PREEMPTED)
 
 
@@ -29,7 +33,7 @@ class Entry:
     time: float
     host: str = ""
     leader: int = 0  # process group of what the attempt started
-    leader_started: str = ""  # by /proc, since process ids are used again
+    leader_started: str = ""  # by /proc, since process ids are reused
     job_id: str = ""
 
 
@@ -47,7 +51,7 @@ def read(path: Path) -> list[Entry]:
 
 
 def append(path: Path, entry: Entry) -> bool:
-    """Add an entry and return whether that worked; a full disk must not end a training."""
+    """Add an entry and return whether that worked; a full disk must not end the job."""
     try:
         with path.open("a") as file:
             file.write("\n" + json.dumps(asdict(entry)) + "\n")  # the first newline ends a line that was cut short
@@ -58,13 +62,8 @@ def append(path: Path, entry: Entry) -> bool:
         return False
 
 
-def finished(entries: Sequence[Entry]) -> bool:
-    """Return whether an attempt has done the job."""
-    return any(entry.event == DONE for entry in entries)
-
-
 def count(entries: Sequence[Entry], event: str) -> int:
-    """Return how often something happened."""
+    """Return how often an event happened."""
     return sum(entry.event == event for entry in entries)
 
 
@@ -74,23 +73,44 @@ def last_start(entries: Sequence[Entry]) -> Entry | None:
 
 
 def stopped(entries: Sequence[Entry], attempt: str) -> bool:
-    """Return whether this attempt has said that it ended."""
+    """Return whether this attempt has recorded its end."""
     return any(entry.event in STOPS and entry.attempt == attempt for entry in entries)
 
 
-def asks_to_go_on(entries: Sequence[Entry]) -> bool:
-    """Return whether the last word was that the job saved its state and wants to be started again."""
+def wants_restart(entries: Sequence[Entry]) -> bool:
+    """Return whether the last entry says that the job saved its state and wants to be started again."""
     return bool(entries) and entries[-1].event in (TIMEOUT, PREEMPTED)
 
 
 def summary(entries: Sequence[Entry], max_timeouts: int, timeouts_before: int = 0) -> str:
     """Return in words how often the job was interrupted, '' if it was not."""
     timeouts = count(entries, TIMEOUT) + timeouts_before
-    begun = len({entry.attempt for entry in entries if entry.event == START})
-    others = max(0, begun - 1 - count(entries, TIMEOUT))
+    started = len({entry.attempt for entry in entries if entry.event == START})
+    others = max(0, started - 1 - count(entries, TIMEOUT))
     parts = []
     if timeouts:
         parts.append(f"{min(timeouts, max_timeouts)} of {max_timeouts} requeues after its time limit")
     if others:
         parts.append(f"{others} requeue{'s' if others > 1 else ''} after a preemption or a lost node")
     return " and ".join(parts)
+
+
+class AttemptLog:
+    """A job's record of attempts, as the attempt of this process reads and writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._began = time.time()
+        self._attempt = f"{os.getpid()}-{self._began:.6f}"
+
+    def record(self, event: str, group: int = 0) -> bool:
+        """Record an event of this attempt, whose process group is `group`; return whether that worked."""
+        started = processes.started(group) if group else ""
+        job_id = os.environ.get("SLURM_JOB_ID", "")
+        return append(self.path, Entry(event, self._attempt, time.time(), socket.gethostname(), group, started, job_id))
+
+    def newer_attempt(self) -> Entry | None:
+        """Return the start of an attempt that began after this one, None if there is none."""
+        last = last_start(read(self.path))
+        newer = last is not None and last.attempt != self._attempt and last.time > self._began
+        return last if newer else None

@@ -1,22 +1,22 @@
-"""Where things lie, and what is removed when.
+"""Where files lie, and what is removed when.
 
-<folder>/journal.jsonl          what is under way (journal.py)
-<folder>/<run>/jobs.tsv         which task was which job, and where its log is
-<folder>/<run>/<rule>/          pickles, logs and records of attempts; flat, and made before sbatch is called:
-                                SLURM before 23.02 does not make the folder of a log and fails without a word
+<folder>/journal.jsonl          jobs in progress (journal.py)
+<folder>/<run>/jobs.tsv         each job's id, rule, wildcards, outputs and log
+<folder>/<run>/<rule>/          pickles, logs and records of attempts. It is flat and exists before sbatch is called:
+                                SLURM before 23.02 does not create the folder of a log and fails without a message.
 """
 
 import contextlib
 import os
+import pickle
 import re
 import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from snakemake_executor_plugin_submitit.entry import pickle_name
+from snakemake_executor_plugin_submitit import names
 
-JOBS = "jobs.tsv"
 RUN = re.compile(r"\d{8}-\d{6}-\d+")
 
 
@@ -33,49 +33,46 @@ def run_name() -> str:
 
 
 def rule_folder(run_folder: Path, rule: str) -> Path:
-    """Return the folder of a rule's jobs; no % in it, which sbatch would replace."""
+    """Return the folder of a rule's jobs; its name has no %, which sbatch would replace."""
     return private(run_folder / re.sub(r"[^\w.-]", "_", rule))
 
 
 def note_job(run_folder: Path, columns: Iterable[str]) -> None:
-    """Add a line to the run's table of jobs; a full disk costs the line."""
-    path = run_folder / JOBS
+    """Add a line to the run's table of jobs; on a full disk the line is lost."""
     cells = [re.sub(r"\s", " ", cell) for cell in columns]
-    with contextlib.suppress(OSError), path.open("a") as file:
+    with contextlib.suppress(OSError), (run_folder / names.JOBS_TABLE).open("a") as file:
         if file.tell() == 0:
             file.write("job\trule\twildcards\toutputs\tlog\n")
         file.write("\t".join(cells) + "\n")
 
 
 def remove_task(folder: Path, token: str, index: int, job_id: str, logs: bool) -> None:
-    """Remove what a task that is over leaves: pickles always, its logs if asked."""
-    names = [pickle_name(token, index), f"{job_id}_submitted.pkl", f"{job_id}_0_result.pkl"]
-    if logs:
-        names += [f"{token}_{index}_attempts.jsonl", f"{job_id}_0_log.out", f"{job_id}_0_log.err"]
-    for name in names:
-        with contextlib.suppress(OSError):
-            (folder / name).unlink()
+    """Remove the files of a task that has ended: pickles always, its logs if `logs`."""
+    files = [names.pickle_name(token, index), names.submitted_name(job_id), names.result_name(job_id)]
+    _remove(folder, [*files, names.attempts_name(token, index), *names.log_names(job_id)] if logs else files)
 
 
 def remove_unsent(folder: Path, token: str, count: int) -> None:
     """Remove the pickles of a submission that the cluster did not take."""
-    for index in range(count):
-        with contextlib.suppress(OSError):
-            (folder / pickle_name(token, index)).unlink()
-
-
-def log_file(folder: Path, job_id: str) -> Path:
-    """Return where a task's output goes."""
-    return folder / f"{job_id}_0_log.err"
+    _remove(folder, [names.pickle_name(token, index) for index in range(count)])
 
 
 def result_files(folder: Path) -> set[str]:
     """Return the names of all results in a rule's folder, by one reading of the folder."""
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.name.endswith("_result.pkl")}
+            return {entry.name for entry in entries if entry.name.endswith(names.RESULT_ENDING)}
     except OSError:
         return set()
+
+
+def read_result(path: Path) -> tuple[str, str] | None:
+    """Return what submitit wrote when the job ended, ('success' or 'error', text); None if it cannot be read yet."""
+    try:
+        kind, text = pickle.loads(path.read_bytes())
+    except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+        return None
+    return str(kind), str(text)
 
 
 def last_lines(path: Path, count: int = 40, most_bytes: int = 20_000) -> str:
@@ -92,20 +89,26 @@ def last_lines(path: Path, count: int = 40, most_bytes: int = 20_000) -> str:
 def tidy(run_folder: Path) -> None:
     """Remove a run's folders that hold nothing but batch scripts."""
     for folder in [path for path in _entries(run_folder) if path.is_dir()]:
-        if all(re.search(r"_submission\.sh$|^\.submission_file_", path.name) for path in _entries(folder)):
+        if all(names.BATCH_SCRIPT.search(path.name) for path in _entries(folder)):
             shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):
         run_folder.rmdir()  # if nothing was submitted
 
 
 def prune(base: Path, keep_days: int, in_use: Iterable[Path]) -> None:
-    """Remove the folders of runs that are older than so many days and have no job under way."""
+    """Remove the folders of runs that are older than `keep_days` and have no job in progress."""
     kept = {path.name for folder in in_use for path in (folder, *folder.parents)}
     oldest = time.time() - keep_days * 86400
     for folder in _entries(base):
         with contextlib.suppress(OSError):
             if RUN.fullmatch(folder.name) and folder.name not in kept and folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove(folder: Path, files: Iterable[str]) -> None:
+    for name in files:
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
 
 
 def _entries(folder: Path) -> list[Path]:

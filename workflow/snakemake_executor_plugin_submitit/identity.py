@@ -1,12 +1,11 @@
-"""Which job a Snakemake job is: the same after a restart, another one after its inputs, params or code have changed.
+"""The identity of a Snakemake job: the same after a restart, different after its inputs, params or code have changed.
 
-A job found in the journal is waited for only if it is the same job; one that makes the same files but is another job is
+Snakemake waits for a job in the journal only if its identity is the same. A different job that makes the same files is
 cancelled first.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def identity(job: Any) -> str:
 
 
 def stable(value: Any) -> str:
-    """Return a text for a value that does not depend on where objects lie in memory or on a set's order."""
+    """Return a text for a value that depends neither on the addresses of objects nor on a set's order."""
     if isinstance(value, set | frozenset):
         return "{" + ", ".join(sorted(map(stable, value))) + "}"
     if isinstance(value, dict):
@@ -63,13 +62,10 @@ def wildcards(job: Any) -> str:
 
 
 def newer_than(job: Any, time: float) -> bool:
-    """Return whether an input that another job does not make within this one has changed since."""
-    made = set(outputs(job))
-    return any(_modified(str(file)) > time for one in single_jobs(job) for file in _inputs(one) if file not in made)
-
-
-def _inputs(job: Any) -> Iterable[str]:
-    return (str(file) for file in job.input)
+    """Return whether an input has changed since `time`; what one job of a group makes for another does not count."""
+    internal = set(outputs(job))
+    inputs = (str(file) for one in single_jobs(job) for file in one.input)
+    return any(_modified(file) > time for file in inputs if file not in internal)
 
 
 def _modified(path: str) -> float:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at a moment at which something would be lost, the interrupt itself, or Snakemake."""
+"""Ctrl-C and SIGTERM at moments when a job's id or the interrupt itself would be lost, or Snakemake would hang."""
 
 import contextlib
 import functools
@@ -8,31 +8,29 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-LOST_S = 5.0  # after an interrupt, without anything being cancelled
-
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Let an interrupt that comes meanwhile take effect at the end; for what lasts a fraction of a second."""
+    """Delay an interrupt to the end of the block, which must last a fraction of a second only."""
     if threading.current_thread() is not threading.main_thread():  # no other thread is ever interrupted
         yield
         return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before or signal.default_int_handler)
-        if came and before is not signal.SIG_IGN:
+        if received and before is not signal.SIG_IGN:
             signal.raise_signal(signal.SIGINT)
 
 
 def survive_sigterm() -> None:
     """Have Snakemake 9.27 handle SIGTERM in a thread: its handler waits for a lock that the main thread may hold.
 
-    The main thread, which runs the handler, holds that lock while it deals with a job that has ended. A job gets
-    SIGTERM more than once (from SLURM and from node.py), so that one may well come then, and its Snakemake hung.
-    Must be called before Snakemake makes its scheduler, or by the executor, which it makes just before.
+    The main thread runs the handler, and holds that lock while it processes the end of a job. A job gets SIGTERM more
+    than once (from SLURM and from node.py), so a second one may arrive then, and its Snakemake would hang. Call this
+    before Snakemake makes its scheduler, or in the executor, which Snakemake makes just before.
     """
     from snakemake.scheduling.job_scheduler import JobScheduler
 
@@ -47,24 +45,28 @@ def survive_sigterm() -> None:
     JobScheduler.exit_gracefully = in_a_thread
 
 
-class Insistence:
-    """Repeats an interrupt that nobody acted on: Snakemake's log handler drops one that comes while it writes."""
+class InterruptGuard:
+    """Repeats an interrupt that had no effect: Snakemake's log handler drops one that arrives while it writes."""
 
-    def __init__(self) -> None:
-        """Note interrupts from now on, where Python's own handler would raise them."""
-        self._came: float | None = None
+    def __init__(self, lost_after_s: float = 5.0) -> None:
+        """Record interrupts from now on, where Python's own handler would raise them.
+
+        One that has not cancelled anything after `lost_after_s` seconds counts as lost.
+        """
+        self._lost_after_s = lost_after_s
+        self._received_at: float | None = None
         in_main = threading.current_thread() is threading.main_thread()
         if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._interrupt)
 
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self._came = time.monotonic()
-        raise KeyboardInterrupt
-
     def repeat_if_lost(self) -> None:
-        """Interrupt the main thread again, which may be waiting for news; to be called by another one."""
-        if self._came is not None and time.monotonic() - self._came > LOST_S:
-            self._came = None
+        """Interrupt the main thread again, which may be waiting for news; to be called by another thread."""
+        if self._received_at is not None and time.monotonic() - self._received_at > self._lost_after_s:
+            self._received_at = None
             main = threading.main_thread().ident
             if main is not None:
                 signal.pthread_kill(main, signal.SIGINT)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._received_at = time.monotonic()
+        raise KeyboardInterrupt

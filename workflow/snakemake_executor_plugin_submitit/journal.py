@@ -1,12 +1,11 @@
-"""The journal: which job was handed to the cluster as what, so that a Snakemake that died finds its jobs again.
+"""The journal: which job was submitted as what, so that a restarted Snakemake finds the jobs of one that died.
 
-Snakemake's own marker of an external job id is overwritten when the job starts, so the plugin keeps its own. A line of
-JSON an event, in four kinds: `submit` before sbatch is called, `id` after it, `cancel` and `end` of jobs. A submission
-without an id may or may not have reached SLURM; its job name, which holds the token, tells.
+Snakemake's own marker of an external job id is overwritten when the job starts, so the plugin keeps its own. Each event
+is a line of JSON, of four kinds: `submit` before sbatch is called, `id` after it, `cancel` and `end` of jobs. A
+submission without an id may or may not have reached SLURM; squeue finds it by its job name, which holds the token.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -15,12 +14,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_plugin_submitit.entry import attempts_name
+from filelock import FileLock, Timeout
+
+from snakemake_executor_plugin_submitit.names import attempts_name
 
 
 @dataclass(frozen=True)
-class Known:
-    """A task as the journal knows it."""
+class JournalTask:
+    """A task as the journal records it."""
 
     key: str  # identity of the Snakemake job (identity.py)
     outputs: tuple[str, ...]
@@ -38,7 +39,7 @@ class Submission:
     folder: str
     cluster: str
     time: float
-    tasks: list[Known]
+    tasks: list[JournalTask]
     job_id: str | None = None
     ended: set[int] = field(default_factory=set)
     cancelled: set[int] = field(default_factory=set)
@@ -54,9 +55,20 @@ class Submission:
         return Path(self.folder) / attempts_name(self.token, index)
 
     @property
-    def live(self) -> list[Known]:
-        """Return the tasks that are not over."""
+    def live(self) -> list[JournalTask]:
+        """Return the tasks that have not ended."""
         return [task for task in self.tasks if task.index not in self.ended]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the journal's records that describe this submission."""
+        submit = {"do": "submit", **asdict(self)}
+        del submit["job_id"], submit["ended"], submit["cancelled"]
+        events = {"id": self.job_id, "cancel": sorted(self.cancelled), "end": sorted(self.ended)}
+        return [submit, *(self.record(kind, value) for kind, value in events.items() if value)]
+
+    def record(self, kind: str, value: Any) -> dict[str, Any]:
+        """Return the journal's record of an event of this submission."""
+        return {"do": kind, "token": self.token, "id" if kind == "id" else "index": value}
 
 
 class InUse(Exception):
@@ -64,104 +76,89 @@ class InUse(Exception):
 
 
 class Journal:
-    """The journal's file, kept open and locked for as long as this Snakemake lives."""
+    """The journal's file, locked for as long as this Snakemake lives."""
 
     def __init__(self, path: Path) -> None:
-        """Open and lock the journal; raise InUse if another process holds it."""
+        """Lock the journal; raise InUse if another process holds it."""
         self.path = path
-        self._file = path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = path.with_suffix(".owner")
-            who = owner.read_text().strip() if owner.exists() else "another process"
-            raise InUse(
-                f"{path} is in use by {who}; wait for it, or set another folder with --submitit-folder"
-            ) from None
-        except OSError:
-            pass  # a file system without locks; Snakemake's own lock has to do
-        path.with_suffix(".owner").write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+        self._lock = _lock(path)
+        path.touch()
         self._unwritten: list[str] = []
 
     def live(self, oldest: float = 0) -> list[Submission]:
-        """Return the submissions since `oldest` that have tasks which are not over; drop all others."""
-        self._file.seek(0)
-        submissions = [one for one in replay(self._file) if one.live and one.time >= oldest]
-        self._rewrite(submissions)
+        """Return the submissions since `oldest` that have tasks which have not ended; drop all others."""
+        before = self.path.read_text()
+        submissions = [one for one in replay(before.splitlines()) if one.live and one.time >= oldest]
+        after = "".join(json.dumps(record) + "\n" for one in submissions for record in one.records())
+        if after != before:  # so that the file does not grow from run to run
+            copy = self.path.with_suffix(".copy")
+            with copy.open("w") as file:
+                file.write(after)
+                file.flush()
+                os.fsync(file.fileno())
+            copy.replace(self.path)
         return submissions
 
     def submit(self, submission: Submission) -> None:
-        """Write that a submission is about to be made. Raises OSError where it cannot be written."""
-        self._write(_submit_record(submission))
-
-    def accepted(self, submission: Submission) -> None:
-        """Write the id that SLURM gave; where the disk is full, later (the job's name still finds it)."""
-        self._write_or_keep({"do": "id", "token": submission.token, "id": submission.job_id})
-
-    def ended(self, submission: Submission, indices: Iterable[int]) -> None:
-        """Write that tasks are over; where the disk is full, later."""
-        submission.ended.update(indices)
-        self._write_or_keep({"do": "end", "token": submission.token, "index": sorted(submission.ended)})
-
-    def cancelled(self, submission: Submission, indices: Iterable[int]) -> None:
-        """Write that tasks were cancelled; they may still be saving when the next Snakemake starts."""
-        submission.cancelled.update(indices)
-        self._write_or_keep({"do": "cancel", "token": submission.token, "index": sorted(submission.cancelled)})
-
-    def close(self) -> None:
-        """Unlock the journal."""
-        with contextlib.suppress(OSError):
-            self._flush()
-        self._file.close()
-
-    def _write_or_keep(self, record: dict[str, Any]) -> None:
-        self._unwritten.append(json.dumps(record))
-        with contextlib.suppress(OSError):
-            self._flush()
-
-    def _write(self, record: dict[str, Any]) -> None:
-        self._unwritten.append(json.dumps(record))
+        """Record that a submission is about to be made. Raises OSError where it cannot be written."""
+        self._unwritten.append(json.dumps(submission.records()[0]))
         try:
             self._flush()
         except OSError:
             self._unwritten.pop()
             raise
 
+    def accepted(self, submission: Submission) -> None:
+        """Record the id that SLURM gave. On a full disk this is written later; the job's name still finds it."""
+        self._write_or_keep(submission.record("id", submission.job_id))
+
+    def ended(self, submission: Submission, indices: Iterable[int]) -> None:
+        """Record that tasks have ended; on a full disk this is written later."""
+        submission.ended.update(indices)
+        self._write_or_keep(submission.record("end", sorted(submission.ended)))
+
+    def cancelled(self, submission: Submission, indices: Iterable[int]) -> None:
+        """Record that tasks were cancelled; they may still be saving when the next Snakemake starts."""
+        submission.cancelled.update(indices)
+        self._write_or_keep(submission.record("cancel", sorted(submission.cancelled)))
+
+    def close(self) -> None:
+        """Unlock the journal."""
+        with contextlib.suppress(OSError):
+            self._flush()
+        self._lock.release()
+
+    def _write_or_keep(self, record: dict[str, Any]) -> None:
+        self._unwritten.append(json.dumps(record))
+        with contextlib.suppress(OSError):
+            self._flush()
+
     def _flush(self) -> None:
-        """Append what is unwritten, each line between newlines, so that one cut short spoils no other."""
-        text = "".join(f"\n{line}\n" for line in self._unwritten)
-        descriptor = self._file.fileno()
-        data = text.encode()
-        if data and os.write(descriptor, data) != len(data):
-            raise OSError("the disk is full")
-        os.fsync(descriptor)
+        """Append what is unwritten, each line between newlines, so that a line cut short spoils no other."""
+        data = "".join(f"\n{line}\n" for line in self._unwritten).encode()
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            if data and os.write(descriptor, data) != len(data):
+                raise OSError("the disk is full")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         self._unwritten.clear()
 
-    def _rewrite(self, submissions: list[Submission]) -> None:
-        """Leave in the file only what is live, so that it does not grow from run to run.
 
-        In place, since the lock belongs to the file; a crash in between loses nothing that a copy does not hold.
-        """
-        records: list[dict[str, Any]] = []
-        for one in submissions:
-            records.append(_submit_record(one))
-            if one.job_id is not None:
-                records.append({"do": "id", "token": one.token, "id": one.job_id})
-            if one.cancelled:
-                records.append({"do": "cancel", "token": one.token, "index": sorted(one.cancelled)})
-            if one.ended:
-                records.append({"do": "end", "token": one.token, "index": sorted(one.ended)})
-        text = "".join(json.dumps(record) + "\n" for record in records)
-        self._file.seek(0)
-        if text == self._file.read():
-            return
-        copy = self.path.with_suffix(".copy")
-        copy.write_text(text)
-        self._file.truncate(0)
-        self._file.write(text)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        copy.unlink()
+def _lock(path: Path) -> FileLock:
+    """Lock the file that names the journal's owner."""
+    owner = path.with_suffix(".owner")
+    lock = FileLock(owner, timeout=0, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        who = owner.read_text().strip() or "another process"
+        raise InUse(f"{path} is in use by {who}; wait for it, or set another folder with --submitit-folder") from None
+    except OSError:
+        pass  # a file system without locks; Snakemake's own lock has to do
+    owner.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
+    return lock
 
 
 def replay(lines: Iterable[str]) -> list[Submission]:
@@ -170,20 +167,15 @@ def replay(lines: Iterable[str]) -> list[Submission]:
     for line in lines:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             record = json.loads(line)
-            if record["do"] == "submit":
-                tasks = [Known(**{**task, "outputs": tuple(task["outputs"])}) for task in record["tasks"]]
+            kind, token = record["do"], record["token"]
+            if kind == "submit":
+                tasks = [JournalTask(**{**task, "outputs": tuple(task["outputs"])}) for task in record["tasks"]]
                 fields = {key: record[key] for key in ("token", "name", "rule", "folder", "cluster", "time")}
-                submissions[record["token"]] = Submission(**fields, tasks=tasks)
-            elif record["do"] == "id":
-                submissions[record["token"]].job_id = record["id"]
-            elif record["do"] == "cancel":
-                submissions[record["token"]].cancelled.update(record["index"])
-            elif record["do"] == "end":
-                submissions[record["token"]].ended.update(record["index"])
+                submissions[token] = Submission(**fields, tasks=tasks)
+            elif kind == "id":
+                submissions[token].job_id = record["id"]
+            elif kind == "cancel":
+                submissions[token].cancelled.update(record["index"])
+            elif kind == "end":
+                submissions[token].ended.update(record["index"])
     return list(submissions.values())
-
-
-def _submit_record(submission: Submission) -> dict[str, Any]:
-    record = asdict(submission)
-    del record["job_id"], record["ended"], record["cancelled"]
-    return {"do": "submit", **record}

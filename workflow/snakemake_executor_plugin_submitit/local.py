@@ -1,4 +1,4 @@
-"""The cluster that is this machine: submitit's local executor, asked for states and told to cancel as SLURM is."""
+"""The cluster that is this machine: submitit's local executor behind the same interface as SLURM."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ class Local:
     """Jobs on this machine; a job's id is the process id of its controller, which outlives a killed Snakemake."""
 
     def states(self, ids: Sequence[str], since: float) -> Answer:
-        """Return RUNNING or FAILED: a controller that is gone leaves no doubt."""
+        """Return RUNNING or FAILED; a controller that is gone has ended."""
         return Answer({one: "RUNNING" if is_controller(int(one)) else "FAILED" for one in ids}, complete=True)
 
     def cancel(self, ids: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ class Local:
 
 
 def is_controller(pid: int) -> bool:
-    """Return whether the process is alive and a controller of submitit's, not one that got its number later."""
+    """Return whether the process is alive and a controller of submitit's, not a later process with its number."""
     with contextlib.suppress(OSError):  # reaps the controller if it is a child of ours that has ended
         os.waitpid(pid, os.WNOHANG)
     if not Path("/proc/self").exists():  # macOS
@@ -56,7 +56,7 @@ def is_controller(pid: int) -> bool:
 
 
 class Gpus:
-    """This machine's GPUs, dealt to local jobs: submitit would give GPU 0 to each."""
+    """This machine's GPUs, shared out among local jobs: submitit would give GPU 0 to each."""
 
     def __init__(self) -> None:
         self._users: dict[int, set[str]] = {number: set() for number in visible_gpus()}
@@ -75,7 +75,7 @@ class Gpus:
 
 
 def visible_gpus() -> list[int]:
-    """Return the numbers of the GPUs that this process may use: CUDA_VISIBLE_DEVICES, or all there are."""
+    """Return the numbers of the GPUs that this process may use: CUDA_VISIBLE_DEVICES, or all of this machine."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [int(number) for number in visible.split(",") if number.strip().isdigit()]

@@ -1,6 +1,6 @@
-"""What a job asks of the cluster: from Snakemake's resources to sbatch's options.
+"""The request of a job: from Snakemake's resources to sbatch's options.
 
-Pure: nothing here talks to SLURM. Jobs with equal requests may share an array. `docs/executor.md` shows the table.
+Pure: nothing here talks to SLURM. Jobs with equal requests may share an array. `docs/executor.md` has the table.
 """
 
 import re
@@ -10,28 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 # Options of sbatch that slurm_extra must not set, because the plugin sets them or relies on them.
-RESERVED = (
-    "array",
-    "job-name",
-    "output",
-    "error",
-    "open-mode",
-    "signal",
-    "requeue",
-    "no-requeue",
-    "wrap",
-    "chdir",
-    "parsable",
-    "wait",
-    "export",
-    "time",
-    "mem",
-    "cpus-per-task",
-    "gres",
-    "partition",
-    "account",
-    "qos",
-    "constraint",
+RESERVED = re.compile(
+    "array|job-name|output|error|open-mode|signal|requeue|no-requeue|wrap|chdir|parsable|wait|export|time|mem"
+    "|cpus-per-task|gres|partition|account|qos|constraint"
 )
 # "The signal may be sent up to 60 seconds earlier" (man sbatch); less than a minute of work is no job.
 EARLY_SIGNAL_S = 60
@@ -39,7 +20,7 @@ LEAST_WORK_S = 60
 
 
 class BadRequest(Exception):
-    """A resource that cannot be meant, in one sentence."""
+    """An invalid resource value, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +40,9 @@ class Request:
 
 
 def request_of(resources: Mapping[str, Any], threads: int, signal_delay_s: int) -> Request:
-    """Return what Snakemake's resources of a job ask for; raise BadRequest naming the wrong one.
+    """Return the request that Snakemake's resources of a job make; raise BadRequest naming the wrong one.
 
-    Resources that the plugin does not know are other people's business and ignored.
+    Resources that the plugin does not know are ignored.
     """
     request = Request(
         runtime=_runtime(resources, signal_delay_s),
@@ -116,7 +97,7 @@ def extra_options(extra: str | None) -> dict[str, Any]:
         if match is None:
             raise BadRequest(f"resource slurm_extra: '{word}' is not of the form --option or --option=value")
         name, value = match.groups()
-        if name in RESERVED:
+        if RESERVED.fullmatch(name):
             raise BadRequest(f"resource slurm_extra: --{name} is set by the plugin, by another resource or a setting")
         options[name] = True if value is None else value
     return options

@@ -1,7 +1,8 @@
 """What a user may set: --submitit-… on the command line, submitit-… in a profile."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
@@ -11,104 +12,50 @@ CLUSTERS = ("slurm", "local", "debug")
 ANSWERS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
+def _setting(default: Any, text: str, **metadata: Any) -> Any:
+    """Return a field; Snakemake shows its help sentence in `snakemake --help`."""
+    return field(default=default, metadata={"help": text, **metadata})
+
+
+def _number(default: int, least: int, text: str) -> Any:
+    return _setting(default, text, type=int, least=least)
+
+
 @dataclass
 class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # the interface has no types
-    """Settings of the plugin; Snakemake shows the help sentences in `snakemake --help`."""
+    """Settings of the plugin."""
 
-    cluster: str = field(
-        default="slurm",
-        metadata={
-            "help": "Where jobs run: 'slurm'; 'local', the same code on this machine; 'debug', one after the other in "
-            "this very process.",
-        },
+    cluster: str = _setting("slurm", "Where jobs run: 'slurm'; 'local' (this machine); 'debug' (this very process).")
+    folder: str = _setting(
+        ".snakemake/submitit",
+        "Pickles, job logs and journal; all nodes must see it. Only its owner may read it, since a pickle is code.",
     )
-    folder: str = field(
-        default=".snakemake/submitit",
-        metadata={
-            "help": "Folder of pickles, job logs and the journal; on a cluster it must be seen by all nodes. It is "
-            "made readable for its owner only, since a pickle is code."
-        },
+    signal_delay: int = _number(90, 5, "Seconds before its time limit at which a job is told to save and stop.")
+    max_timeouts: int = _number(
+        3, 0, "Requeues of a job that saved and stopped at its time limit, not at a preemption."
     )
-    signal_delay: int = field(
-        default=90,
-        metadata={"help": "Seconds before its time limit at which a job is told to save and stop.", "type": int},
-    )
-    max_timeouts: int = field(
-        default=3,
-        metadata={
-            "help": "How often a job that was told to stop, and did, at its time limit is put back in the queue; "
-            "preemptions are not counted.",
-            "type": int,
-        },
-    )
-    max_array_size: int = field(
-        default=0,
-        metadata={"help": "Most jobs in one array; 0 asks the cluster for its MaxArraySize.", "type": int},
-    )
-    array_parallelism: int = field(
-        default=0,
-        metadata={"help": "Most jobs of one array that run at a time; 0 leaves that to SLURM.", "type": int},
-    )
-    use_srun: str = field(
-        default="true",
-        metadata={
-            "help": "Whether a job is started by srun ('true') or by the batch script itself ('false', for clusters "
-            "where srun misbehaves)."
-        },
-    )
-    job_prefix: str = field(
-        default="smk", metadata={"help": "SLURM job names are PREFIX-RULE-TOKEN; TOKEN tells submissions apart."}
-    )
-    wckey: str | None = field(
-        default=None, metadata={"help": "Workload characterisation key to submit with; none by default.", "type": str}
-    )
-    patience: int = field(
-        default=180,
-        metadata={
-            "help": "Seconds for which a job may be unknown to SLURM, with no result, before it counts as failed.",
-            "type": int,
-        },
-    )
-    max_query_interval: int = field(
-        default=120,
-        metadata={
-            "help": "SLURM is asked for states at growing intervals of at most so many seconds; results are noticed "
-            "without asking it.",
-            "type": int,
-        },
-    )
-    command_timeout: int = field(
-        default=60,
-        metadata={"help": "Seconds after which a hanging sbatch, squeue, sacct or scancel is given up.", "type": int},
-    )
-    keep_logs: bool = field(
-        default=False, metadata={"help": "Keep the logs of jobs that succeeded, too; by default only failures' stay."}
-    )
-    keep_days: int = field(
-        default=30,
-        metadata={"help": "Days for which logs of failed jobs are kept; older ones go at the next start.", "type": int},
-    )
+    max_array_size: int = _number(0, 0, "Most jobs in one array; 0 asks the cluster for its MaxArraySize.")
+    array_parallelism: int = _number(0, 0, "Most jobs of one array that run at a time; 0 leaves that to SLURM.")
+    use_srun: str = _setting("true", "Whether srun starts a job ('true') or the batch script becomes it ('false').")
+    job_prefix: str = _setting("smk", "SLURM job names are PREFIX-RULE-TOKEN; TOKEN tells submissions apart.")
+    wckey: str | None = _setting(None, "Workload characterisation key to submit with; none by default.", type=str)
+    patience: int = _number(180, 0, "Seconds after which a job without a result that SLURM does not know has failed.")
+    max_query_interval: int = _number(120, 1, "Most seconds between two queries to SLURM; results need no query.")
+    command_timeout: int = _number(60, 1, "Seconds after which a hanging sbatch, squeue, sacct or scancel is given up.")
+    keep_logs: bool = _setting(False, "Keep the logs of jobs that succeeded, too; by default only failures' stay.")
+    keep_days: int = _number(30, 0, "Days for which logs of failed jobs are kept.")
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant, naming it."""
+        """Refuse illegal values, naming the option."""
         if self.cluster not in CLUSTERS:
             raise WorkflowError(f"--submitit-cluster: unknown cluster '{self.cluster}'; legal: {', '.join(CLUSTERS)}")
         if self.use_srun.strip().lower() not in ANSWERS:
             raise WorkflowError(f"--submitit-use-srun: '{self.use_srun}' is neither true nor false")
-        lowest = {
-            "signal_delay": 5,
-            "max_timeouts": 0,
-            "max_array_size": 0,
-            "array_parallelism": 0,
-            "patience": 0,
-            "max_query_interval": 1,
-            "command_timeout": 1,
-            "keep_days": 0,
-        }
-        for name, least in lowest.items():
-            if getattr(self, name) < least:
-                option = f"--submitit-{name.replace('_', '-')}"
-                raise WorkflowError(f"{option}: {getattr(self, name)} is too small; the least is {least}")
+        for one in fields(self):
+            least, value = one.metadata.get("least"), getattr(self, one.name)
+            if least is not None and value < least:
+                option = f"--submitit-{one.name.replace('_', '-')}"
+                raise WorkflowError(f"{option}: {value} is too small; the least is {least}")
 
     @property
     def with_srun(self) -> bool:
@@ -116,7 +63,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # the inter
         return ANSWERS[self.use_srun.strip().lower()]
 
 
-# Environment variables reach jobs through sbatch, which exports its own environment; on command lines everybody on the
+# Environment variables reach jobs through sbatch, which exports its own environment. On command lines everybody on the
 # node could read them.
 common_settings = CommonSettings(
     non_local_exec=True,

@@ -1,14 +1,16 @@
-"""What the head asks of SLURM and tells it: squeue, sacct, scancel and scontrol, each with a time limit.
+"""The head's commands to SLURM: squeue, sacct, scancel and scontrol, each with a time limit.
 
-One query answers for all jobs. squeue asks slurmctld, which knows best; sacct is asked about jobs that squeue no longer
-knows, and for everything while squeue fails. A question that fails is no answer: nothing is concluded from it.
+One query answers for all jobs. squeue asks slurmctld, which knows best. sacct is asked about jobs that squeue no longer
+knows, and about everything while squeue fails. Nothing is concluded from a query that fails.
 """
 
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+from snakemake_executor_plugin_submitit.messages import Messages
 
 DEFAULT_MAX_ARRAY_SIZE = 1000  # SLURM's own default is 1001, for indices from 0 to 1000
 IDS_A_CALL = 500  # keeps command lines short
@@ -16,7 +18,7 @@ UNKNOWN_ID = "invalid job id"
 NO_ACCOUNTING = "accounting storage is disabled"
 
 
-class Silent(Exception):
+class SlurmUnavailable(Exception):
     """A command of SLURM failed or hung; its answer is unknown."""
 
 
@@ -28,13 +30,50 @@ class Answer:
     complete: bool = False
 
 
+class Commands:
+    """Runs SLURM's commands; each outage of a command is reported once."""
+
+    def __init__(self, timeout_s: int, messages: Messages) -> None:
+        self._timeout_s, self._messages = timeout_s, messages
+        self._down: set[str] = set()  # commands in an outage that has been reported
+
+    def run(self, *command: str) -> str:
+        """Return what a command prints; raise SlurmUnavailable if it fails or hangs."""
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=self._timeout_s,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for Snakemake, not for a query
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise self._unavailable(command[0], f"no answer within {self._timeout_s} s") from None
+        except OSError as error:
+            raise self._unavailable(command[0], str(error)) from None
+        if done.returncode != 0:
+            raise self._unavailable(command[0], done.stderr.strip() or f"exit status {done.returncode}")
+        if command[0] in self._down:
+            self._down.discard(command[0])
+            self._messages.info(f"{command[0]} answers again")
+        return done.stdout
+
+    def _unavailable(self, program: str, reason: str) -> SlurmUnavailable:
+        expected = any(known in reason.lower() for known in (UNKNOWN_ID, NO_ACCOUNTING))
+        if program not in self._down and not expected:
+            self._down.add(program)
+            first = next((line.strip() for line in reason.splitlines() if line.strip()), reason)
+            self._messages.warning(f"{program} failed ({first}); jobs run on, and it will be asked again")
+        return SlurmUnavailable(reason)
+
+
 class Slurm:
     """The cluster, seen from the head."""
 
-    def __init__(self, timeout_s: int, warn: Callable[[str], None], say: Callable[[str], None]) -> None:
-        self.timeout_s = timeout_s
-        self._warn, self._say = warn, say
-        self._down: set[str] = set()  # commands in an outage that the user was told of
+    def __init__(self, commands: Commands) -> None:
+        self._run = commands.run
         self._accounting = True
         self._max_array_size: int | None = None
 
@@ -42,112 +81,72 @@ class Slurm:
         """Return the states of jobs that were submitted after the time `since`."""
         try:
             answer = Answer(self._squeue(ids), complete=True)
-        except Silent:
+        except SlurmUnavailable:
             answer = Answer()
         missing = [one for one in ids if one not in answer.states]
         if missing and self._accounting:
             try:
                 recorded = self._sacct(missing, since)
                 answer.states |= {one: state for one, state in recorded.items() if one in set(missing)}
-            except Silent:
-                pass
+            except SlurmUnavailable as error:
+                self._accounting = NO_ACCOUNTING not in str(error).lower()
         return answer
 
     def find(self, job_name: str) -> str | None:
-        """Return the id of the job, or array, of this name; None if there is none. Raises Silent."""
-        text = self.call("squeue", "--noheader", "--states=all", "--format=%A|%F", f"--name={job_name}")
+        """Return the id of the job, or array, of this name; None if there is none. Raises SlurmUnavailable."""
+        text = self._run("squeue", "--noheader", "--states=all", "--format=%A|%F", f"--name={job_name}")
         ids = {line.split("|")[1].strip() for line in text.splitlines() if "|" in line}
         return min(ids) if ids else None
 
     def cancel(self, ids: Sequence[str]) -> None:
-        """Cancel jobs, arrays or tasks; ids that are over do no harm. Raises Silent."""
+        """Cancel jobs, arrays or tasks; ids of ended jobs do no harm. Raises SlurmUnavailable."""
         for part in _parts(ids):
-            try:
-                self.call("scancel", *part)
-            except Silent as error:
-                if UNKNOWN_ID not in str(error).lower():
-                    raise
+            self._run_or_unknown("scancel", *part)
 
     def cancel_by_name(self, job_name: str) -> None:
-        """Cancel what was submitted under this name, if anything was. Raises Silent."""
-        self.call("scancel", f"--name={job_name}")
+        """Cancel what was submitted under this name, if anything was. Raises SlurmUnavailable."""
+        self._run("scancel", f"--name={job_name}")
 
     def max_array_size(self) -> int:
         """Return how many jobs an array may have, by the cluster's configuration."""
         if self._max_array_size is None:
             try:
-                self._max_array_size = int(configuration(self.call("scontrol", "show", "config"))["MaxArraySize"])
-            except (Silent, KeyError, ValueError):
+                self._max_array_size = int(configuration(self._run("scontrol", "show", "config"))["MaxArraySize"])
+            except (SlurmUnavailable, KeyError, ValueError):
                 return DEFAULT_MAX_ARRAY_SIZE
         return self._max_array_size
 
-    def call(self, *command: str) -> str:
-        """Return what a command prints; raise Silent, and warn once an outage, if it fails or hangs."""
+    def _run_or_unknown(self, *command: str) -> str:
+        """Return what a command prints, '' if SLURM does not know the only job in question."""
         try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=self.timeout_s,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for Snakemake, not for a query
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise self._silent(command[0], f"no answer within {self.timeout_s} s") from None
-        except OSError as error:
-            raise self._silent(command[0], str(error)) from None
-        if done.returncode != 0:
-            raise self._silent(command[0], done.stderr.strip() or f"exit status {done.returncode}")
-        if command[0] in self._down:
-            self._down.discard(command[0])
-            self._say(f"{command[0]} answers again")
-        return done.stdout
-
-    def _silent(self, program: str, reason: str) -> Silent:
-        if program not in self._down and not any(known in reason.lower() for known in (UNKNOWN_ID, NO_ACCOUNTING)):
-            self._down.add(program)
-            self._warn(f"{program} failed ({_one_line(reason)}); jobs run on, and it will be asked again")
-        return Silent(reason)
+            return self._run(*command)
+        except SlurmUnavailable as error:
+            if UNKNOWN_ID not in str(error).lower():
+                raise
+            return ""
 
     def _squeue(self, ids: Sequence[str]) -> dict[str, str]:
-        states: dict[str, str] = {}
-        for part in _parts(whole_ids(ids)):
-            try:
-                text = self.call(
-                    "squeue", "--array", "--noheader", "--states=all", "--format=%i|%T", f"--jobs={','.join(part)}"
-                )
-            except Silent as error:
-                if UNKNOWN_ID not in str(error).lower():
-                    raise
-                text = ""  # the only job that was asked about is gone
-            states |= parse_states(text)
-        return states
+        command = ("squeue", "--array", "--noheader", "--states=all", "--format=%i|%T")
+        texts = (self._run_or_unknown(*command, f"--jobs={','.join(part)}") for part in _parts(whole_ids(ids)))
+        return parse_states("\n".join(texts))
 
     def _sacct(self, ids: Sequence[str], since: float) -> dict[str, str]:
-        """Ask the accounting. `since` keeps out jobs of another year that had the same id."""
+        """Ask the accounting. `since` excludes jobs of another year that had the same id."""
         start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since - 60))
-        states: dict[str, str] = {}
-        for part in _parts(whole_ids(ids)):
-            try:
-                text = self.call(
-                    "sacct",
-                    "--allocations",
-                    "--noheader",
-                    "--parsable2",
-                    "--format=JobID,State",
-                    f"--starttime={start}",
-                    f"--jobs={','.join(part)}",
-                )
-            except Silent as error:
-                self._accounting = NO_ACCOUNTING not in str(error).lower()
-                raise
-            states |= parse_states(text)
-        return states
+        command = (
+            "sacct",
+            "--allocations",
+            "--noheader",
+            "--parsable2",
+            "--format=JobID,State",
+            f"--starttime={start}",
+        )
+        texts = (self._run(*command, f"--jobs={','.join(part)}") for part in _parts(whole_ids(ids)))
+        return parse_states("\n".join(texts))
 
 
 def parse_states(text: str) -> dict[str, str]:
-    """Return id → state from lines 'id|state' of squeue or sacct; '7_[2-4,6%2]' stands for each of its tasks."""
+    """Return id → state from lines 'id|state' of squeue or sacct; '7_[2-4,6%2]' means each of its tasks."""
     states: dict[str, str] = {}
     for line in text.splitlines():
         job_id, bar, state = line.strip().partition("|")
@@ -181,8 +180,3 @@ def configuration(text: str) -> dict[str, str]:
 
 def _parts(ids: Sequence[str]) -> list[list[str]]:
     return [list(ids[start : start + IDS_A_CALL]) for start in range(0, len(ids), IDS_A_CALL)]
-
-
-def _one_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[0].strip() if lines else text

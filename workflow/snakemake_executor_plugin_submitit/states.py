@@ -1,57 +1,32 @@
 """SLURM's job states and what each means for a job that has left no result.
 
-Pure, and one table: every state of `man squeue` and `man sacct` (JOB STATE CODES) up to SLURM 25.11. One that is not in
-it counts as alive, so that a newer SLURM's word for "still busy" never fails a job; the job's result or its
-disappearance ends it.
+Pure, and one table: every state of `man squeue` and `man sacct` (JOB STATE CODES) up to SLURM 25.11. An unknown state
+counts as alive, so that a newer SLURM's word for "still busy" never fails a job; the job's result or its disappearance
+ends it.
 """
 
 from enum import Enum
 
 
 class Meaning(Enum):
-    """What a state says about a job."""
+    """What a state says about a job, and the states that say it."""
 
-    WAITING = "in the queue"
-    RUNNING = "running or about to end"
-    COMPLETED = "ended with exit status 0"
-    FAILED = "ended, and SLURM will not run it again"
-    INTERRUPTED = "stopped through no fault of its own; SLURM may run it again"
+    WAITING = (  # in the queue
+        "CONFIGURING EXPEDITING PENDING POWER_UP_NODE REQUEUED REQUEUE_FED REQUEUE_HOLD RESV_DEL_HOLD SPECIAL_EXIT"
+    )
+    RUNNING = (  # or about to end
+        "COMPLETING RESIZING RUNNING SIGNALING STAGE_OUT STOPPED SUSPENDED UPDATE_DB"
+    )
+    COMPLETED = "COMPLETED"  # ended with exit status 0
+    FAILED = "CANCELLED DEADLINE FAILED OUT_OF_MEMORY TIMEOUT"  # ended, and SLURM will not run it again
+    INTERRUPTED = (  # stopped through no fault of its own; SLURM may run it again
+        "BOOT_FAIL LAUNCH_FAILED NODE_FAIL PREEMPTED RECONFIG_FAIL REVOKED"
+    )
 
 
-STATES: dict[str, Meaning] = {
-    "BOOT_FAIL": Meaning.INTERRUPTED,
-    "CANCELLED": Meaning.FAILED,
-    "COMPLETED": Meaning.COMPLETED,
-    "COMPLETING": Meaning.RUNNING,
-    "CONFIGURING": Meaning.WAITING,
-    "DEADLINE": Meaning.FAILED,
-    "EXPEDITING": Meaning.WAITING,
-    "FAILED": Meaning.FAILED,
-    "LAUNCH_FAILED": Meaning.INTERRUPTED,
-    "NODE_FAIL": Meaning.INTERRUPTED,
-    "OUT_OF_MEMORY": Meaning.FAILED,
-    "PENDING": Meaning.WAITING,
-    "POWER_UP_NODE": Meaning.WAITING,
-    "PREEMPTED": Meaning.INTERRUPTED,
-    "RECONFIG_FAIL": Meaning.INTERRUPTED,
-    "REQUEUED": Meaning.WAITING,
-    "REQUEUE_FED": Meaning.WAITING,
-    "REQUEUE_HOLD": Meaning.WAITING,
-    "RESIZING": Meaning.RUNNING,
-    "RESV_DEL_HOLD": Meaning.WAITING,
-    "REVOKED": Meaning.INTERRUPTED,
-    "RUNNING": Meaning.RUNNING,
-    "SIGNALING": Meaning.RUNNING,
-    "SPECIAL_EXIT": Meaning.WAITING,
-    "STAGE_OUT": Meaning.RUNNING,
-    "STOPPED": Meaning.RUNNING,
-    "SUSPENDED": Meaning.RUNNING,
-    "TIMEOUT": Meaning.FAILED,
-    "UPDATE_DB": Meaning.RUNNING,
-}
-# In the queue, but only an administrator gets them out of it; worth a word to the user.
+STATES: dict[str, Meaning] = {state: meaning for meaning in Meaning for state in meaning.value.split()}
+# In the queue until an administrator releases them; the user has to know.
 HELD = ("REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
-ALIVE = (Meaning.WAITING, Meaning.RUNNING)
 
 
 def bare(state: str) -> str:
@@ -63,3 +38,8 @@ def bare(state: str) -> str:
 def meaning(state: str) -> Meaning:
     """Return what a state, as squeue or sacct writes it, means."""
     return STATES.get(bare(state), Meaning.RUNNING)
+
+
+def is_alive(state: str) -> bool:
+    """Return whether a job in this state is waiting or running; '' is the state of a job that SLURM does not know."""
+    return bool(state) and meaning(state) in (Meaning.WAITING, Meaning.RUNNING)

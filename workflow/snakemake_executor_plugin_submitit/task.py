@@ -1,13 +1,16 @@
 """A Snakemake job on its way: waiting to be submitted, or submitted."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from snakemake_executor_plugin_submitit import folders
-from snakemake_executor_plugin_submitit.journal import Known, Submission
+from snakemake_executor_plugin_submitit import attempts, names
+from snakemake_executor_plugin_submitit.journal import JournalTask, Submission
 from snakemake_executor_plugin_submitit.request import Request
+
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -23,21 +26,21 @@ class Task:
     timeouts_before: int = 0
     submission: Submission | None = None
     index: int = 0
-    info: Any = None  # what Snakemake knows it by
-    # What is known of it:
+    info: Any = None  # Snakemake's SubmittedJobInfo
+    # The last observation:
     result: str | None = None
     state: str | None = None
-    since: float = field(default_factory=time.monotonic)  # result and state have been these
+    since: float = field(default_factory=time.monotonic)  # when result and state became these
     was_running: bool = False
-    over: bool = False  # Snakemake was told that it failed, though it was never, or not again, submitted
+    finished: bool = False  # reported to Snakemake as failed, though it was never, or not again, submitted
 
     @property
-    def kind(self) -> tuple[str, Request]:
+    def array_key(self) -> tuple[str, Request]:
         """Return what jobs of one array have in common."""
         return self.rule, self.request
 
     @property
-    def placed(self) -> Submission:
+    def assignment(self) -> Submission:
         """Return the submission of a task that has one."""
         assert self.submission is not None
         return self.submission
@@ -45,39 +48,43 @@ class Task:
     @property
     def job_id(self) -> str:
         """Return the id as squeue writes it."""
-        return self.placed.external_id(self.index)
+        return self.assignment.external_id(self.index)
 
     @property
     def folder(self) -> Path:
         """Return the folder of its pickles and logs."""
-        return Path(self.placed.folder)
+        return Path(self.assignment.folder)
 
     @property
-    def result_name(self) -> str:
-        """Return the name of its result in that folder."""
-        return f"{self.job_id}_0_result.pkl"
+    def result_file(self) -> Path:
+        """Return the file with its result."""
+        return self.folder / names.result_name(self.job_id)
 
     @property
     def log(self) -> Path:
         """Return the file with its output."""
-        return folders.log_file(self.folder, self.job_id)
+        return self.folder / names.log_names(self.job_id)[0]
 
-    def known(self, index: int) -> Known:
-        """Return what the journal writes of it."""
-        return Known(self.key, self.outputs, index, self.timeouts_before)
+    def read_attempts(self) -> list[attempts.Entry]:
+        """Return the record of its attempts."""
+        return attempts.read(self.assignment.attempts_file(self.index))
 
-    def place(self, submission: Submission, index: int) -> None:
-        """Note which task of which submission it is; nothing is known of it yet."""
-        self.index, self.submission = index, submission  # in this order: with a submission it counts as placed
-        self.saw(None, None)
+    def journal_task(self, index: int) -> JournalTask:
+        """Return what the journal records of it."""
+        return JournalTask(self.key, self.outputs, index, self.timeouts_before)
+
+    def assign(self, submission: Submission, index: int) -> None:
+        """Record which task of which submission it is; nothing has been observed yet."""
+        self.index, self.submission = index, submission  # in this order: with a submission it counts as assigned
+        self.observe(None, None)
         self.was_running = False
 
-    def displace(self) -> None:
-        """Note that it is to be submitted again: no submission is its own."""
+    def unassign(self) -> None:
+        """Record that it is to be submitted again."""
         self.submission = None
 
-    def saw(self, result: str | None, state: str | None) -> float:
-        """Note what was seen, and return for how many seconds it has been so."""
+    def observe(self, result: str | None, state: str | None) -> float:
+        """Record an observation and return for how many seconds it has been the same."""
         now = time.monotonic()
         if (result, state) != (self.result, self.state):
             self.result, self.state, self.since = result, state, now
@@ -86,10 +93,18 @@ class Task:
 
 @dataclass(eq=False)
 class Batch:
-    """Tasks that go up together, until the cluster has taken them."""
+    """Tasks that are submitted together, until the cluster has taken them."""
 
     tasks: list[Task]
     tries: int = 0
-    strange: int = 0  # failures that nobody knows to be an outage
+    unexpected_failures: int = 0  # failures that are not known to be an outage
     due: float = 0.0
     submission: Submission | None = None  # of a try whose outcome is unknown
+
+
+def grouped(jobs: Sequence[T], key: Callable[[T], tuple[str, Request]], size: int) -> list[list[T]]:
+    """Return all jobs, grouped by array key in the order of their arrival, in pieces of at most `size`."""
+    groups: dict[tuple[str, Request], list[T]] = {}
+    for job in jobs:
+        groups.setdefault(key(job), []).append(job)
+    return [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]

@@ -1,11 +1,11 @@
 """Base classes for the options that a registered file (method, dataset, model, figure) declares.
 
-A registered file declares its options in one class. Planning reads that class from the file's syntax tree (see
-`registry.options_class`) without importing the file, which may need torch. So the class may use only the names of
-this module and Python's builtins.
+Such a class is executed twice: in its own file, and here, by `registry.options_class`. Planning reads the class from
+the file's syntax tree, because importing the file may need torch. So the class may use only the names of this module
+and Python's builtins.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -27,8 +27,8 @@ __all__ = [
     "model_validator",
     "named_or_file",
 ]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -48,6 +48,15 @@ class Strict(BaseModel):
     """Typed values from YAML: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, values: Any) -> Any:
+        """Refuse an unknown key with the legal ones, which pydantic's own error lacks."""
+        if isinstance(values, dict) and not values.keys() <= (legal := cls.model_fields.keys()):
+            context = {"key": next(key for key in values if key not in legal), "legal": list(legal)}
+            raise PydanticCustomError("unknown_key", "unknown key '{key}'; legal: {legal}", context)
+        return values
 
 
 class SubsetOptions(Strict):

@@ -31,7 +31,7 @@ CHUNK = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class Part:
-    """A file: its name and its hash, 'algorithm:first hex digits' (None: none is published, so nothing verifies it)."""
+    """A file: its name, and its hash as 'algorithm:first hex digits', or None if its publisher gives none."""
 
     name: str
     hash: str | None
@@ -75,8 +75,8 @@ def obtain(owner: str, files: Sequence[File], source: Source) -> None:
 def _problem(file: File, source: Source) -> str:
     """Return what is missing or damaged of a file that does not serve, and where it is published."""
     folder = source.root / file.folder
-    absent = [] if (folder / file.name).is_file() else [f"{folder / file.name} is missing ({file.hash})"]
-    return "; ".join([*absent, *_faults(file, folder, source.published)]) + f", published at {' or '.join(file.urls)}"
+    parts = file.parts if _present(file.parts, folder) else ()
+    return "; ".join(_faults((file, *parts), folder, source.published)) + f", published at {' or '.join(file.urls)}"
 
 
 @contextlib.contextmanager
@@ -161,7 +161,8 @@ def _copy(mirror: Path, file: File, source: Source) -> None:
                 with atomic_write(source.root / file.folder / part.name) as temporary:
                     shutil.copyfile(place / part.name, temporary)
             return
-    faults = [fault for place in places for fault in _faults(file, place, source.published)]
+    present = [(_present((file, *file.parts), place), place) for place in places]
+    faults = [fault for parts, place in present for fault in _faults(parts, place, source.published)]
     raise Failure("; ".join(faults) or f"has no {file.name}")
 
 
@@ -195,24 +196,24 @@ def _reason(error: BaseException, timeout: float) -> str:
 
 def _serving(file: File, folder: Path, published: bool) -> Sequence[Part]:
     """Return what of `file` lies verified in `folder`: the archive, else all of its parts, else nothing."""
-    for parts in ((file,), file.parts):
-        paths = [folder / part.name for part in parts]
-        if paths and all(
-            path.is_file() and _fault(part, path, published) is None for part, path in zip(parts, paths, strict=True)
-        ):
-            return parts
-    return ()
+    forms: tuple[tuple[Part, ...], ...] = ((file,), file.parts)
+    return next((parts for parts in forms if parts and not _faults(parts, folder, published)), ())
 
 
-def _faults(file: File, folder: Path, published: bool) -> list[str]:
-    """Return a phrase for the archive and for each part that lies in `folder`, but is not what was published."""
-    paths = [(part, folder / part.name) for part in (file, *file.parts)]
-    faults = [(path, _fault(part, path, published)) for part, path in paths if path.is_file()]
+def _present(parts: Sequence[Part], folder: Path) -> list[Part]:
+    return [part for part in parts if (folder / part.name).is_file()]
+
+
+def _faults(parts: Sequence[Part], folder: Path, published: bool) -> list[str]:
+    """Return a phrase for each of `parts` that is missing from `folder` or is not what was published."""
+    faults = [(folder / part.name, _fault(part, folder / part.name, published)) for part in parts]
     return [f"{path} {fault}" for path, fault in faults if fault is not None]
 
 
 def _fault(part: Part, path: Path, published: bool) -> str | None:
-    """Return what is wrong with the contents of `path`, or None."""
+    """Return what is wrong with the file `path`, or None."""
+    if not path.is_file():
+        return "is missing" + (f" ({part.hash})" if part.hash else "")
     if not published:
         return None
     if part.hash is None:

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,7 +20,6 @@ from adaptive_smoothing.data.types import Prepared
 from adaptive_smoothing.methods.base import Context, Method, method_class
 from adaptive_smoothing.models.build import build_model, load_pretrained
 from adaptive_smoothing.training import devices
-from adaptive_smoothing.training.batches import open_source
 from adaptive_smoothing.training.checkpoint import Checkpoint, State, generators, set_generators
 from adaptive_smoothing.training.cuda_graph import CapturedStep
 from adaptive_smoothing.training.devices import Machine
@@ -45,23 +43,26 @@ class Position:
 class Trainer:
     """Data, model and method of one run, and its position."""
 
-    def __init__(self, spec: RunSpec, prepared: Prepared, labels: TrainingLabels, machine: Machine) -> None:
-        """Make model and method; the training seed determines the initial weights."""
+    def __init__(
+        self,
+        spec: RunSpec,
+        prepared: Prepared,
+        labels: TrainingLabels,
+        machine: Machine,
+        pretrained: bool = True,
+    ) -> None:
+        """Make model and method; the training seed determines the initial weights.
+
+        Without `pretrained` all weights are random, also where the specification names pretrained ones.
+        """
         self.began = time.perf_counter()
         self.spec = spec
         self.device = devices.start(machine, spec.performance.tf32)
-        open_images = partial(
-            open_source,
-            prepared,
-            device=self.device,
-            channels_last=spec.performance.channels_last,
-            workers=machine.threads - 1,  # the training process itself is one of the threads
-            root=machine.data_root,
-        )
-        self.splits = open_splits(spec, prepared, labels, self.device, open_images)
+        self.splits = open_splits(spec, prepared, labels, self.device, machine)
         torch.manual_seed(spec.seed)
         network = build_model(spec, prepared)
-        load_pretrained(network, spec, machine.data_root, machine.fetch)
+        if pretrained:
+            load_pretrained(network, spec, machine.data_root, machine.fetch)
         self.model = devices.configure(network, spec.performance, self.device)
         module = registry.load("method", spec.method)
         self.hyperparameters: BaseHyperparameters = module.Hyperparameters(**spec.hyperparameters)

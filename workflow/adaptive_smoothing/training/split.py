@@ -1,8 +1,8 @@
 """The parts of a run's data: images and their labels on the device, for training and for each evaluation."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,8 @@ from adaptive_smoothing.core import parquet
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.specification import RunSpec
 from adaptive_smoothing.data.types import UNKNOWN, Labels, Prepared
-from adaptive_smoothing.training.batches import ImageSource
-
-OpenImages = Callable[[str, NDArray[np.int64] | None], ImageSource]  # a part of the dataset and rows of it (None: all)
+from adaptive_smoothing.training.batches import ImageSource, open_source
+from adaptive_smoothing.training.devices import Machine
 
 
 @dataclass(frozen=True)
@@ -75,9 +74,17 @@ def read_labels(path: Path, prepared: Prepared) -> TrainingLabels:
 
 
 def open_splits(
-    spec: RunSpec, prepared: Prepared, labels: TrainingLabels, device: torch.device, open_images: OpenImages
+    spec: RunSpec, prepared: Prepared, labels: TrainingLabels, device: torch.device, machine: Machine
 ) -> Splits:
     """Return the splits of a run, their labels on the device."""
+    open_images = partial(
+        open_source,
+        prepared,
+        device=device,
+        channels_last=spec.performance.channels_last,
+        workers=machine.threads - 1,  # the training process itself is one of the threads
+        root=machine.data_root,
+    )
 
     def of_training_images(rows: NDArray[np.int64]) -> Split:
         return Split(open_images("train", rows), on_device(labels.noisy[rows]), on_device(labels.clean[rows]))

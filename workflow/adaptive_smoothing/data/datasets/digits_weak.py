@@ -10,6 +10,7 @@ from adaptive_smoothing.data.datasets._weak import weakly_labelled
 from adaptive_smoothing.data.types import Arrays, Source
 
 CLASSES = 10
+SIZES = {"images": 1797, "channels": 1, "pixels": 8}  # as published
 
 
 class Options(Strict):

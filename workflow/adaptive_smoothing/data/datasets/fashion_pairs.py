@@ -9,6 +9,7 @@ from adaptive_smoothing.data.datasets._pairs import paired
 from adaptive_smoothing.data.types import Arrays, Source
 
 CLASSES = 100
+SIZES = {"channels": 1, "pixels": 28, "side_by_side": 2}  # as published
 
 
 class Options(Strict):

@@ -5,6 +5,7 @@ from adaptive_smoothing.data.datasets._torchvision import make_from, reduced
 from adaptive_smoothing.data.types import Arrays, Source
 
 CLASSES = 10
+SIZES = {"train_size": 60_000, "test_size": 10_000, "channels": 1, "pixels": 28}  # as published
 
 
 class Options(SubsetOptions):

@@ -28,7 +28,7 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import atomic_write, sha256_of
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import draw, draw_record
-from adaptive_smoothing.pipeline import plan, scales
+from adaptive_smoothing.pipeline import plan, validation
 from adaptive_smoothing.pipeline.commands import common
 
 MANIFEST = "MANIFEST.json"
@@ -74,7 +74,7 @@ def export(scale: str, file: str) -> str:
             f"make them with 'snakemake {scale}'"
         )
     files = {path: Path(path).read_bytes() for path in needed}
-    _check(files, scale, "results")
+    _check_results(files, scale, "results")
     with atomic_write(file) as temporary:
         _pack(files, scale, temporary)
     size = Path(file).stat().st_size / 1e6
@@ -108,7 +108,7 @@ def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> str:
     """
     if not plan.CONFIG.is_dir():
         raise UserError(f"there is no folder '{plan.CONFIG}' here; call figures-from in the project's folder")
-    scale, files = _read(file, largest)
+    scale, files = _read_archive(file, largest)
     figures = {figure: path for path in sorted(files) if (figure := paths.figure_of_table(path, scale))}
     if not force and (differing := _differing(scale, files, figures)):
         raise UserError(
@@ -123,18 +123,18 @@ def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> str:
     return f"{len(figures)} figures drawn: {paths.figure_base(scale, '*')}.pdf and .png"
 
 
-def _read(file: str, largest: int) -> tuple[str, Files]:
+def _read_archive(file: str, largest: int) -> tuple[str, Files]:
     """Return an archive's scale and files; raise UserError unless all of it is as it should be."""
     files = _unpacked(file, largest)
     try:
         content = json.loads(files.pop(MANIFEST, b""))
     except (ValueError, RecursionError):
         raise UserError(f"{file}: is no archive of this pipeline's results: {MANIFEST} is missing or damaged") from None
-    manifest: Manifest = scales.validate(TypeAdapter(Manifest), content, f"{file}, {MANIFEST}")
+    manifest: Manifest = validation.validate(TypeAdapter(Manifest), content, f"{file}, {MANIFEST}")
     for path in manifest.members.keys() | files.keys():
         if path not in files or _sha256(files[path]) != manifest.members.get(path):
             raise UserError(f"{file}: {path!r} is missing, was changed, or is not listed in {MANIFEST}")
-    _check(files, manifest.scale, file)
+    _check_results(files, manifest.scale, file)
     return manifest.scale, files
 
 
@@ -154,7 +154,7 @@ def _unpacked(file: str, largest: int) -> Files:
     return files
 
 
-def _check(files: Files, scale: str, source: str) -> None:
+def _check_results(files: Files, scale: str, source: str) -> None:
     """Raise UserError unless the files are tables of figures and the very metrics that these were made from."""
     accounted = set()
     for table in sorted(files):

@@ -4,6 +4,7 @@ The comment at the end of a value's line in config/paper.yaml says where the val
 with the value. Reasons that do not fit a comment, and deviations that lie in code, stand in docs/deviations.yaml.
 """
 
+import argparse
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,20 +14,18 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML, CollectionNode, MappingNode, Node, SequenceNode
-from ruamel.yaml.error import YAMLError
 
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.core.files import atomic_write
 from adaptive_smoothing.core.options import Annotated, Field, Strict, model_validator
-from adaptive_smoothing.pipeline import code_digest, scales
+from adaptive_smoothing.pipeline import code_digest, scale_files, validation, yaml_files
 from adaptive_smoothing.pipeline.commands import common
 from adaptive_smoothing.pipeline.plan import CONFIG
 
 REMARKS = Path("docs/deviations.yaml")
 TABLE = Path("docs/deviations.md")
 MARK = "ASSUMED (A)"
-MERGE = "tag:yaml.org,2002:merge"
 SECTIONS = {
     "noises": "Noises",
     "datasets": "Datasets",
@@ -155,7 +154,7 @@ def _key_paths(path: KeyPath, node: Node) -> Iterator[KeyPath]:
 def _children(path: KeyPath, node: Node) -> Iterator[tuple[KeyPath, Node, Node]]:
     """Yield path, key (of a list: the list) and content of what lies in a node, without what is merged into it."""
     if isinstance(node, MappingNode):
-        yield from (((*path, key.value), key, value) for key, value in node.value if key.tag != MERGE)
+        yield from (((*path, key.value), key, value) for key, value in node.value if key.tag != yaml_files.MERGE)
     elif isinstance(node, SequenceNode):
         yield from (((*path, place), node, item) for place, item in enumerate(node.value))
 
@@ -179,10 +178,10 @@ def read_remarks(path: Path, scale: ScaleText) -> Remarks:
     reason, key or module belongs to nothing.
     """
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    remarks: Remarks = scales.validate(TypeAdapter(Remarks), content, str(path))
+        content = yaml_files.read(path, Remarks.model_fields)
+    except FileNotFoundError:
+        raise UserError(f"{path}: does not exist") from None
+    remarks: Remarks = validation.validate(TypeAdapter(Remarks), content, str(path))
     for key in remarks.reasons.keys() - scale.assumptions.keys():
         raise unknown("assumption", key, scale.assumptions, f"{path}, reasons")
     for key, value in scale.assumptions.items():
@@ -212,7 +211,7 @@ def _library_modules() -> list[str]:
 
 def table(scale_file: Path, remarks_file: Path = REMARKS) -> str:
     """Return docs/deviations.md as it has to be now; raise UserError for a wrong scale file or wrong remarks."""
-    scales.load_scale(scale_file)
+    scale_files.load_scale(scale_file)
     scale = read_scale(scale_file.read_text(encoding="utf-8"), f"config/{scale_file.name}")
     remarks = read_remarks(remarks_file, scale)
     head = HEAD.format(
@@ -269,8 +268,9 @@ To see what another value would rerun, edit it and call `make why`.
 """
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write docs/deviations.md; return the exit status."""
+    argparse.ArgumentParser(prog="deviations", description=f"Write {TABLE}.").parse_args(arguments)
 
     def work() -> None:
         with atomic_write(TABLE) as temporary:

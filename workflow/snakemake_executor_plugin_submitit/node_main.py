@@ -1,7 +1,7 @@
 """A job's first program on a SLURM node: finds its pickle by the submission's token and hands over to submitit.
 
-submitit itself names a pickle after the job id, which exists only after sbatch: a job that starts at once waits for its
-pickle, and one whose Snakemake dies in between never gets it. Here the pickle lies there before sbatch is called.
+submitit itself names a pickle after the job id, which exists only after sbatch. A job that starts at once then waits
+for its pickle, and one whose Snakemake dies in between never gets it. Here the pickle exists before sbatch is called.
 """
 
 import contextlib
@@ -9,11 +9,12 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake_executor_plugin_submitit.node import say
+from snakemake_executor_plugin_submitit.messages import write_to_job_log
+from snakemake_executor_plugin_submitit.names import pickle_name
 
 
 def main() -> None:
-    """Run the job of this array task: entry FOLDER TOKEN."""
+    """Run the job of this array task: node_main FOLDER TOKEN."""
     from submitit.core.submission import process_job
     from submitit.core.utils import JobPaths
     from submitit.slurm.slurm import SlurmJobEnvironment
@@ -24,24 +25,16 @@ def main() -> None:
     if waiting.exists():
         waiting.replace(paths.submitted_pickle)
     if not paths.submitted_pickle.exists():
-        say("no pickle is left of this job: its result was taken already, or it was given up; nothing is run")
+        write_to_job_log(
+            "no pickle is left of this job: its result was taken already, or it was given up; nothing is run"
+        )
         return
-    # What an earlier attempt left: an error that is no longer true, and a half-written file that would stop submitit.
+    # Left by an earlier attempt: an error that is no longer true, and a half-written file that would stop submitit.
     half_written = [path.with_name(f"{path.name}.save_tmp") for path in (paths.result_pickle, paths.submitted_pickle)]
     for path in (paths.result_pickle, *half_written):
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
     process_job(str(folder))
-
-
-def pickle_name(token: str, index: int) -> str:
-    """Return the name of a task's pickle before the job has an id."""
-    return f"{token}_{index}.pkl"
-
-
-def attempts_name(token: str, index: int) -> str:
-    """Return the name of a task's record of attempts."""
-    return f"{token}_{index}_attempts.jsonl"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What a scale's figures will cost before anything runs: `python -m adaptive_smoothing.estimate [SCALE] [FIGURE ...]`.
+"""What a scale's figures will cost before anything runs: the command `estimate`.
 
-Which runs are still to make is Snakemake's decision (dry_run.py); what one costs, that of forecast.py.
+Which runs are still to be made is Snakemake's decision (snakemake_cli.py); what one costs, that of cost_model.py.
 """
 
 import argparse
 import sys
 import warnings
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,22 +16,27 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_smoothing.core import paths
-from adaptive_smoothing.core.units import in_bytes, span
+from adaptive_smoothing.core.units import span
 from adaptive_smoothing.pipeline import plan, snakemake_cli
-from adaptive_smoothing.pipeline.commands import common, dataset_sizes
-from adaptive_smoothing.pipeline.commands.cost_model import CostEstimate, CostModel, simple
-from adaptive_smoothing.pipeline.commands.history import CPU
+from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline.commands.estimate import history
+from adaptive_smoothing.pipeline.commands.estimate.cost_model import (
+    CostEstimate,
+    CostModel,
+    Profiler,
+    cheapest_first,
+    device_here,
+)
+from adaptive_smoothing.pipeline.commands.estimate.history import CPU
 from adaptive_smoothing.pipeline.plan import FigurePlan, Run
 
-CALIBRATION_S = 60.0
-PIPE_WIDTH = 240  # where no terminal says how wide it is
-METRICS_BYTES = 20_000  # of one run, about; all else of a run is counted
-VECTORS = 5  # a measurement's K-vectors of an example
+PROFILE_S = 60.0
+PIPE_WIDTH = 240  # characters of a line where no terminal limits them
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The label noise of a run, to be measured with so many samples."""
+    """The label noise of a run, to be measured with a number of samples."""
 
     run: Run
     samples: int
@@ -46,16 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--device", metavar="NAME", help="estimate for this device alone: 'cpu', or part of a GPU's name"
     )
     parser.add_argument(
-        "--calibration", type=float, default=CALIBRATION_S, metavar="SECONDS", help="to spend on steps (default: 60)"
+        "--profile-seconds",
+        type=float,
+        default=PROFILE_S,
+        metavar="SECONDS",
+        help="time to spend on training steps here; 0: use past runs alone (default: %(default)g)",
     )
-    parser.add_argument("--no-calibration", action="store_true", help="past runs alone; train no step")
     given = parser.parse_intermixed_args(arguments)
     warnings.filterwarnings("ignore", category=FutureWarning)  # of packages, about each other, when torch is imported
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
     def work() -> None:
-        made = Estimate(given.scale, given.figures, given.device, 0.0 if given.no_calibration else given.calibration)
-        for part in made.parts():
+        model = CostModel(history.read(), Profiler(device_here(), given.profile_seconds), given.device)
+        for part in Estimate(given.scale, given.figures, model).parts():
             with console.capture() as captured:
                 console.print(part, soft_wrap=isinstance(part, Text))
             console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), end="\n\n")
@@ -66,26 +74,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Estimate:
     """What is to make of some figures, and what that costs."""
 
-    def __init__(self, scale: str, names: Sequence[str], device: str | None, calibration_s: float) -> None:
-        """Plan, ask Snakemake what is done, and find out what the rest costs; raises UserError for a wrong name."""
+    def __init__(self, scale: str, names: Sequence[str], model: CostModel) -> None:
+        """Ask Snakemake what is to be made, and `model` what that costs; raise UserError for an unknown name."""
         planned = plan.load(scale)
         self.figures = [planned.figure(name) for name in dict.fromkeys(names or planned.figures)]
         targets = [paths.TABLE.format(scale=scale, figure=figure.name) for figure in self.figures]
         jobs = snakemake_cli.dry_run(targets if names else planned.figure_files())
         self.runs = list(dict.fromkeys(run for figure in self.figures for run in figure.runs))
         self.to_make = [run for run in self.runs if paths.METRICS.format(scale=scale, run=run.name) in jobs]
-        wanted = {
+        by_file = {
             paths.LABEL_NOISE.format(scale=scale, run=run.name, samples=samples): Measurement(run, samples)
             for figure in self.figures
             if (samples := figure.label_noise_mc_samples)
             for run in figure.runs
         }
-        self.measurements = [one for file, one in wanted.items() if file in jobs]
-        self.costs = CostModel(self.to_make, [one.run for one in self.measurements], device, calibration_s)
-        self.training = {run: self.costs.of(run) for run in simple(self.to_make)}
-        self.measuring = {one: self.costs.of_measuring(one.run, one.samples) for one in self.measurements}
-        known = {cost.device: None for cost in (*self.training.values(), *self.measuring.values()) if cost.device}
-        self.devices = list(known)
+        self.measurements = [one for file, one in by_file.items() if file in jobs]
+        model.expect(self.to_make, [one.run for one in self.measurements])
+        self.training = {run: model.of_training(run) for run in cheapest_first(self.to_make)}
+        self.measuring = {one: model.of_measuring(one.run, one.samples) for one in self.measurements}
+        self.devices = list(dict.fromkeys(cost.device for cost in self._costs if cost.device))
+
+    @property
+    def _costs(self) -> list[CostEstimate]:
+        return [*self.training.values(), *self.measuring.values()]
 
     def parts(self) -> Iterator[Table | Text]:
         """Yield what is printed."""
@@ -95,7 +106,7 @@ class Estimate:
         yield Text("\n".join(self.remarks()))
 
     def by_figure(self) -> Table:
-        """Return a row a figure: its runs, those that are done and to make, the time that the latter take."""
+        """Return a row a figure: its runs, how many are done and to be made, and the time that the latter take."""
         table = _table("figure", "runs", "done", "to make", *map(_time_on, self.devices))
         for figure in self.figures:
             if figure.runs:
@@ -117,7 +128,7 @@ class Estimate:
         return numbers + [self._time(costs, device) for device in self.devices]
 
     def _time(self, costs: Sequence[CostEstimate], device: str) -> str:
-        """Return the time that some costs make on a device; a '+' where some of them are unknown."""
+        """Return the sum of some costs on a device, with a '+' if some of them are unknown."""
         more = "+" if any(cost.seconds is None for cost in costs) else ""
         return span(sum(cost.device_seconds for cost in costs if cost.device == device)) + more
 
@@ -126,7 +137,7 @@ class Estimate:
         return sum(len(figure.runs) for figure in self.figures) - len(self.runs)
 
     def by_method(self) -> Table:
-        """Return a row for each setup and method: how many runs, time of one and of all, how that is known."""
+        """Return a row for each setup and method: the number of runs, the time of one and of all, and its source."""
         table = _table("setup, method", "to make", "a run", *map(_time_on, self.devices))
         table.add_column("known from", overflow="fold")
         groups: dict[str, list[CostEstimate]] = defaultdict(list)
@@ -143,56 +154,20 @@ class Estimate:
         return table
 
     def remarks(self) -> Iterator[str]:
-        """Yield sentences: shared runs, what is unknown, what is left out, bytes on disk."""
+        """Yield sentences: shared runs, what is unknown, what is left out."""
         if not self.to_make and not self.measurements:
             yield "every training and measurement is up to date"
             return
         if self._shared:
-            yield f"figures sum to more than the total: {self._shared} of their runs are shared, and counted once there"
-        unknown = sum(cost.seconds is None for cost in (*self.training.values(), *self.measuring.values()))
-        if unknown:
+            yield f"figures sum to more than the total, which counts their {self._shared} shared runs once"
+        if unknown := sum(cost.seconds is None for cost in self._costs):
             yield f"{unknown} jobs whose cost is unknown are left out ('+')"
-        if any(cost.rough for cost in (*self.training.values(), *self.measuring.values())):
-            yield "steps of a few images make a run look dearer than it is; --calibration SECONDS gives more time"
-        yield "times are those of runs one after the other; left out: preparing data, tables, drawings, Snakemake's own"
+        if any(cost.partial for cost in self._costs):
+            yield "timings from partial batches overestimate the cost; a larger --profile-seconds makes them better"
+        yield "times are of runs one after the other; data preparation, tables, drawings and Snakemake are left out"
         if any(cost.device == CPU for cost in self.training.values()):
-            threads = sorted({run.resources.threads for run in self.to_make})
-            words = " or ".join(map(str, threads))
-            yield f"threads of a run on the CPU: {words}; runs side by side slow each other down"
-        yield from self._disk()
-
-    def _disk(self) -> Iterator[str]:
-        from adaptive_smoothing.pipeline.commands import profiling  # imports torch
-
-        data: dict[str, int] = {}
-        checkpoints, posteriors, unknown = [0], 0, Counter[str]()
-        stored: dict[str, tuple[int, int]] = {}
-        for run in self.to_make:
-            if (size := dataset_sizes.dataset_size(run)) is None:
-                unknown[run.dataset_folder] += 1
-                continue
-            if not size.prepared:
-                data[run.dataset_folder] = size.data_bytes
-            kind = f"{run.specification['model']}{size.shape}{size.classes}{run.method}"
-            if kind not in stored:
-                stored[kind] = profiling.stored_bytes(run.specification, size)
-            checkpoints.append(stored[kind][0])
-            posteriors += stored[kind][1] if run.keeps_posterior else 0
-        measured = (dataset_sizes.dataset_size(one.run) for one in self.measurements)
-        vectors = sum(size.label_noise_bytes(VECTORS) for size in measured if size)
-        parts = [
-            f"prepared data {in_bytes(sum(data.values()))}",
-            f"posteriors {in_bytes(posteriors)}",
-            f"label noise up to {in_bytes(vectors)}",
-            f"metrics about {in_bytes(METRICS_BYTES * len(self.to_make))}",
-        ]
-        yield f"disk, beside what is there: {', '.join(parts)}"
-        yield (
-            f"checkpoints: up to {in_bytes(max(checkpoints))} for each run under way, twice that while it saves; "
-            "removed at its end"
-        )
-        if unknown:
-            yield f"left out of that: {sum(unknown.values())} runs on data that are not prepared ({', '.join(unknown)})"
+            threads = " or ".join(map(str, sorted({run.resources.threads for run in self.to_make})))
+            yield f"threads of a run on the CPU: {threads}; runs in parallel slow each other down"
 
 
 def _measures(figure: FigurePlan, one: Measurement) -> bool:

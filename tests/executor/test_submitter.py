@@ -1,0 +1,165 @@
+"""Submissions, outages and cancellations, with shell scripts in place of SLURM's programs."""
+
+import logging
+import os
+
+import pytest
+
+from snakemake_executor_plugin_submitit import ExecutorSettings
+from snakemake_executor_plugin_submitit.canceller import Canceller, cancel_ids
+from snakemake_executor_plugin_submitit.journal import Journal, Submission
+from snakemake_executor_plugin_submitit.messages import Messages
+from snakemake_executor_plugin_submitit.request import request_of
+from snakemake_executor_plugin_submitit.run import Run
+from snakemake_executor_plugin_submitit.slurm import Commands, Slurm
+from snakemake_executor_plugin_submitit.submitter import UNEXPECTED_FAILURES, Submitter
+from snakemake_executor_plugin_submitit.task import Batch, Task
+
+ACCEPTS = 'echo "Submitted batch job 7"'
+FAILS = 'echo "sbatch: error: {}" >&2; exit 1'
+OUTAGE = FAILS.format("Unable to contact slurm controller (connect failure)")
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Return a function that puts a shell script in front of PATH; each call appends its arguments to calls.txt."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def write(name, script):
+        (folder / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{tmp_path}/calls.txt\n{script}\n')
+        (folder / name).chmod(0o755)
+
+    for name in ("squeue", "sacct", "scancel", "srun"):
+        write(name, "true")
+    return write
+
+
+@pytest.fixture
+def run(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    messages = Messages(logging.getLogger("test"))
+    journal = Journal(tmp_path / "journal.jsonl")
+    yield Run(ExecutorSettings(), Slurm(Commands(10, messages)), journal, tmp_path / "run", str(tmp_path), messages)
+    journal.close()
+
+
+@pytest.fixture
+def submitter(run):
+    """Return a submitter with what it has reported: tasks that are accepted, and reasons of refusals."""
+    one = Submitter(run, lambda tasks: one.accepted.extend(tasks), lambda tasks, reason: one.refused.append(reason))
+    one.accepted, one.refused = [], []
+    return one
+
+
+def task(name="a"):
+    return Task(None, "train", f"key {name}", (name,), request_of({"runtime": 10}, 1, 90), "true")
+
+
+def calls(tmp_path, name):
+    lines = (tmp_path / "calls.txt").read_text().splitlines()
+    return [line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} ")]
+
+
+def test_similar_tasks_are_one_array(run, submitter, program, tmp_path):
+    program("sbatch", ACCEPTS)
+    tasks = [task("a"), task("b")]
+    submitter.send(Batch(tasks))
+    assert submitter.accepted == tasks and [one.job_id for one in tasks] == ["7_0", "7_1"]
+    assert run.tasks == {"7_0": tasks[0], "7_1": tasks[1]}
+    assert len(calls(tmp_path, "sbatch")) == 1
+    (submission,) = run.journal.live()
+    assert submission.job_id == "7" and len(submission.live) == 2
+    assert submitter.give_up() == []
+
+
+def test_an_outage_costs_a_retry_and_one_warning(run, submitter, program, caplog):
+    program("sbatch", OUTAGE)
+    batch = Batch([task()])
+    submitter.send(batch)
+    submitter.send_due()  # too early
+    for tries in range(2, 10):  # more than unexpected failures may be
+        batch.due = 0
+        submitter.send_due()
+        assert batch.tries == tries
+    assert [one.name for one in submitter.give_up()] == [batch.submission.name]
+    assert submitter.refused == [] and caplog.text.count("jobs cannot be submitted now") == 1
+    program("sbatch", ACCEPTS)
+    submitter.send(batch)
+    assert submitter.accepted == batch.tasks and "jobs can be submitted again" in caplog.text
+    assert len(run.journal.live()) == 1  # the submissions that failed are withdrawn
+
+
+def test_a_submission_that_was_taken_without_an_answer_is_found_by_its_name(submitter, program, tmp_path):
+    program("sbatch", OUTAGE)
+    program("squeue", 'echo "9|9"')
+    batch = Batch([task()])
+    submitter.send(batch)
+    batch.due = 0
+    submitter.send_due()
+    assert batch.tasks[0].job_id == "9" and submitter.accepted == batch.tasks
+    assert len(calls(tmp_path, "sbatch")) == 1
+
+
+def test_a_hopeless_request_is_refused_at_once(run, submitter, program):
+    program("sbatch", FAILS.format("invalid partition specified: nix"))
+    submitter.send(Batch([task()]))
+    assert len(submitter.refused) == 1 and "the cluster rejects it: " in submitter.refused[0]
+    assert run.journal.live() == [] and submitter.give_up() == []
+
+
+def test_an_unknown_failure_is_tried_a_few_times(submitter, program):
+    program("sbatch", FAILS.format("something new"))
+    batch = Batch([task()])
+    submitter.send(batch)
+    while not submitter.refused:
+        batch.due = 0
+        submitter.send_due()
+    assert batch.tries == UNEXPECTED_FAILURES
+    assert submitter.refused[0].startswith(f"sbatch failed {UNEXPECTED_FAILURES} times: ")
+
+
+def test_nothing_is_submitted_once_jobs_are_cancelled(run, submitter, program, tmp_path):
+    program("sbatch", ACCEPTS)
+    run.cancelling = True
+    submitter.send(Batch([task()]))
+    assert not (tmp_path / "calls.txt").exists() and submitter.accepted == []
+
+
+def test_jobs_are_cancelled_by_id_and_what_may_have_been_taken_by_name(run, submitter, program, tmp_path, caplog):
+    program("sbatch", ACCEPTS)
+    submitter.send(Batch([task("a"), task("b")]))
+    program("sbatch", OUTAGE)
+    submitter.send(Batch([task("c")]))
+    (unacknowledged,) = submitter.give_up()
+    Canceller(run).cancel(list(run.tasks.values()), [unacknowledged])
+    assert calls(tmp_path, "scancel") == [f"--name={unacknowledged.name}", "7"]
+    assert "cancelling 2 jobs: 7" in caplog.text and "all of them have ended" in caplog.text
+    assert run.journal.live()[0].cancelled == {0, 1}
+
+
+def test_a_cancellation_that_fails_says_what_to_do_by_hand(run, submitter, program, caplog):
+    program("sbatch", ACCEPTS)
+    submitter.send(Batch([task()]))
+    program("scancel", FAILS.format("Unable to contact slurm controller"))
+    Canceller(run).cancel(list(run.tasks.values()))
+    assert "cancelling failed" in caplog.text and "by hand: scancel 7" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("ended", "mine", "expected"),
+    [
+        (set(), [0, 1, 2], ["7"]),
+        ({1}, [0, 2], ["7"]),
+        (set(), [0, 2], ["7_0", "7_2"]),
+        (set(), [], []),
+    ],
+)
+def test_an_array_is_cancelled_as_a_whole_only_if_all_its_open_tasks_are_ours(ended, mine, expected):
+    tasks = [task(name) for name in "abc"]
+    journal_tasks = [one.journal_task(index) for index, one in enumerate(tasks)]
+    submission = Submission("t", "name", "train", "/folder", "slurm", 1.0, journal_tasks, "7", ended)
+    for index, one in enumerate(tasks):
+        one.assign(submission, index)
+    assert cancel_ids([tasks[index] for index in mine]) == expected

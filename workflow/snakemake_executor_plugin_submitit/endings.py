@@ -1,0 +1,53 @@
+"""The end of a task: what is reported of it, and what is removed."""
+
+from snakemake_executor_plugin_submitit import attempts, folders
+from snakemake_executor_plugin_submitit.run import Run
+from snakemake_executor_plugin_submitit.task import Task
+
+LOG_LINES = 15  # of a failed job, in Snakemake's message
+
+
+class Endings:
+    """Reports how tasks ended, and removes their files and records."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def succeed(self, task: Task) -> None:
+        """Report the interruptions that a task survived, and remove what it leaves."""
+        result = folders.read_result(task.result_file)
+        if result is not None and result[1]:
+            self._run.messages.info(f"job {task.job_id} ({task.rule}) came through, after {result[1]}")
+        self._remove(task, logs=not self._run.settings.keep_logs)
+
+    def fail(self, task: Task) -> str:
+        """Remove what a failed task leaves, its logs excepted; return why it failed, where its log is, and its end."""
+        result = folders.read_result(task.result_file)
+        no_result = f"no result; SLURM says {task.state or 'that it does not know it'}"
+        reason = failure_reason(result[1]) if result else no_result
+        tail = folders.last_lines(task.log, LOG_LINES)
+        text = f"job {task.job_id} of {task.rule}: {reason}; log: {task.log}\n"
+        self._remove(task, logs=False)
+        return f"{text}Its last lines:\n{tail}\n" if tail else text
+
+    def interrupt(self, task: Task) -> None:
+        """Prepare another submission of a task that was interrupted and that SLURM does not requeue."""
+        task.timeouts_before += attempts.count(task.read_attempts(), attempts.TIMEOUT)
+        self._run.messages.info(
+            f"job {task.job_id} ({task.rule}) was interrupted ({task.state or 'gone'}) and is submitted again"
+        )
+        self._remove(task, logs=False)
+        task.unassign()
+
+    def _remove(self, task: Task, logs: bool) -> None:
+        self._run.journal.ended(task.assignment, [task.index])
+        self._run.gpus.give_back(task.assignment.token)
+        folders.remove_task(task.folder, task.assignment.token, task.index, task.job_id, logs)
+        self._run.tasks.pop(task.job_id, None)
+
+
+def failure_reason(trace: str) -> str:
+    """Return the first line of the message at the end of a traceback that submitit wrote."""
+    lines = [line for line in trace.splitlines() if line and not line.startswith((" ", "Traceback"))]
+    first = next((line for line in lines if "JobFailed: " in line), lines[-1] if lines else "no message")
+    return first.partition("JobFailed: ")[2].removesuffix("; its last lines:") or first
