@@ -41,7 +41,8 @@ def make_results() -> None:
         files = [write_metrics(run, number) for number, run in enumerate(figure.runs)]
         table = paths.TABLE.format(scale=SCALE, figure=figure.name)
         names = [run.name for run in figure.runs]
-        collect.collect(figure.description, names, files, [], [""] * len(names), table, figure.code, strict=False)
+        fields = {"description": figure.description, "runs": names, "metrics": files, "folders": [""] * len(names)}
+        collect.collect(**fields, output=table, code=figure.code, strict=False)
 
 
 def write_metrics(run: plan.Run, number: int) -> str:
@@ -215,8 +216,7 @@ def test_members_that_are_not_those_of_the_manifest_are_refused(project, name, d
         f"results/{SCALE}/runs/../../../../outside/metrics.parquet",
         f"results/{SCALE}/runs/a/metrics.parquet",
         f"./{FIG9}",
-        f"results/{SCALE}/figures/fig99.parquet",
-        f"results/{SCALE}/figures/_style.parquet",
+        f"results/{SCALE}/figures/fig9.9.parquet",
         "results/other/figures/fig2.parquet",
         "workflow/adaptive_smoothing/pipeline/commands/archive.py",
     ],
@@ -234,6 +234,14 @@ def test_a_table_that_names_a_run_elsewhere_is_refused(project, run, capsys):
     parquet.write(file, table, {**description, "runs": {run: {"sha256": hashlib.sha256(b"x").hexdigest()}}})
     replace(project, {TABLES[0]: file.read_bytes(), f"results/{SCALE}/runs/{run}/metrics.parquet": b"x"})
     refused(capsys, "figures-from", str(project), sentence=f"{TABLES[0]} is damaged or not a table of this pipeline")
+
+
+def test_a_table_of_an_unknown_kind_is_refused(project, capsys):
+    table, description = archive_table(project)
+    file = project.parent / "fig2.parquet"
+    parquet.write(file, table, {**description, "kind": "_style"})
+    replace(project, {TABLES[0]: file.read_bytes()})
+    refused(capsys, "figures-from", str(project), sentence=f"{TABLES[0]}: unknown figure '_style'")
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])

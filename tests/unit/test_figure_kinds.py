@@ -9,17 +9,17 @@ import yaml
 from adaptive_smoothing.core import environment, parquet, paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.figures import draw
-from adaptive_smoothing.pipeline import plan, scales, stages
+from adaptive_smoothing.pipeline import figure_plans, plan, stages, yaml_files
 from adaptive_smoothing.results import collect
 from adaptive_smoothing.training import metrics
 
 ROOT = Path(__file__).parents[2]
-SMALL = scales.yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
+SMALL = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=yaml_files.StrictLoader)
 RUNS = [{"setup": "digits", "noises": ["pair20"], "methods": {"ivon": {}, "sam": {"rho": [0.1, 0.2]}}, "seeds": [0, 1]}]
 OVER_GRID = {"title": "My own comparison", "kind": "accuracy_over_grid", "runs": RUNS}
 
 
-def planned(folder: Path, key: str, name: str, block: dict) -> plan.FigurePlan:
+def planned(folder: Path, key: str, name: str, block: dict) -> figure_plans.FigurePlan:
     """Plan the small scale with one figure more; return that figure."""
     content = copy.deepcopy(SMALL)
     content[key][name] = block
@@ -75,7 +75,7 @@ def test_a_figure_of_a_known_kind_is_collected_and_drawn(tmp_path, monkeypatch):
         ("figures", "fig11", None, r"figures\.fig11: unknown figure kind 'fig11' \(did you mean 'fig10'\?\); legal: "),
         ("figures", "extra_mine", "accuracy_over_grid", "'extra_mine' belongs under 'extras'"),
         ("extras", "mine", "accuracy_over_grid", "'mine' belongs under 'figures'"),
-        ("figures", "fig5.1", "accuracy_over_grid", r"'fig5\.1': String should match pattern"),
+        ("figures", "fig5.1", "accuracy_over_grid", r"\"fig5\.1\" is not allowed; it must match"),
     ],
 )
 def test_a_wrong_kind_or_name_is_one_sentence(tmp_path, key, name, kind, sentence):
