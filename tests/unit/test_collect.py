@@ -42,8 +42,7 @@ def collected(metrics, output):
     return output.read_bytes()
 
 
-def test_the_table_is_that_of_reading_one_file_after_the_other(metrics, tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "READ_AHEAD", 4)  # so that the six are more than are read ahead
+def test_the_table_is_that_of_reading_one_file_after_the_other(metrics, tmp_path):
     tables = [pq.read_table(file, partitioning=None) for file in metrics]
     sources = {
         f"run{number}": {
@@ -60,6 +59,12 @@ def test_the_table_is_that_of_reading_one_file_after_the_other(metrics, tmp_path
         {**DESCRIPTION, "code": CODE, "runs": sources, "mixed": []},
     )
     assert collected(metrics, tmp_path / "table.parquet") == expected.read_bytes()
+
+
+@pytest.mark.parametrize("read_ahead", [1, 4, 6])
+def test_files_come_in_their_order_however_many_are_read_ahead(metrics, read_ahead):
+    tables = [table for table, _, _ in parquet.read_all(metrics, read_ahead)]
+    assert [table["seed"][0].as_py() for table in tables] == [0, 1, 2, 3, 4, 5]
 
 
 def test_of_many_files_the_broken_one_is_named(metrics, tmp_path):

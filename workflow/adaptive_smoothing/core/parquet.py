@@ -52,14 +52,14 @@ def read(path: str | Path) -> tuple[pa.Table, Metadata]:
     return _parsed(path, _content(path)[0])
 
 
-def read_all(paths: Sequence[str | Path]) -> Iterator[tuple[pa.Table, Metadata, str]]:
+def read_all(paths: Sequence[str | Path], read_ahead: int = READ_AHEAD) -> Iterator[tuple[pa.Table, Metadata, str]]:
     """Yield table, metadata and sha256 of each file, each read once; raise UserError as `read` does.
 
     A dataset of pyarrow's is slower with thousands of small files whose metadata are needed too: it opens each twice.
     """
     with ThreadPoolExecutor(READERS) as pool:  # where files lie on a network, most of the time is waiting
-        for start in range(0, len(paths), READ_AHEAD):
-            ahead = paths[start : start + READ_AHEAD]
+        for start in range(0, len(paths), read_ahead):
+            ahead = paths[start : start + read_ahead]
             for path, (content, sha256) in zip(ahead, pool.map(_content, ahead), strict=True):
                 yield *_parsed(path, content), sha256
 
