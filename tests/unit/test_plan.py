@@ -49,7 +49,7 @@ def test_runs_that_figures_share_appear_once(paper):
 def test_table_1_reaches_the_runs(paper):
     def hyperparameters(noise, method):
         run = next(r for r in paper.figures["fig8"].runs if (r.noise, r.method) == (noise, method))
-        return run.specification["hyperparameters"]
+        return run.spec.hyperparameters
 
     assert hyperparameters("pair20", "ivon")["lr"] == 0.5
     assert hyperparameters("pair20", "ivon")["hess_init"] == 0.5
@@ -77,7 +77,7 @@ def test_a_seed_more_adds_only_its_runs(tmp_path):
     more = small_with(tmp_path, lambda content: content["seeds"].append(3)).runs
     assert set(plain) < set(more)
     assert all(name.endswith(("/seed3", "/seed3-posterior")) for name in set(more) - set(plain))
-    assert all(more[name].specification == run.specification for name, run in plain.items())
+    assert all(more[name].spec == run.spec for name, run in plain.items())
 
 
 def test_setups_of_one_dataset_and_model_do_not_share_names(tmp_path):
@@ -86,7 +86,7 @@ def test_setups_of_one_dataset_and_model_do_not_share_names(tmp_path):
         content["figures"]["fig5"]["runs"][0]["setup"] = "longer"
 
     runs = small_with(tmp_path, twin).runs
-    assert {run.specification["epochs"] for run in runs.values() if run.setup == "longer"} == {51}
+    assert {run.spec.epochs for run in runs.values() if run.setup == "longer"} == {51}
     assert any(name.startswith("digits-small_cnn-longer/") for name in runs)
 
 
@@ -98,7 +98,7 @@ def test_colliding_names_are_told_apart_by_a_digest(tmp_path):
 
     runs = [run for run in small_with(tmp_path, twice).runs.values() if "-lr0.123457-" in run.name]
     assert len(runs) == 2 * 3 * 3
-    assert len({run.specification["hyperparameters"]["lr"] for run in runs}) == 2
+    assert len({run.spec.hyperparameters["lr"] for run in runs}) == 2
 
 
 @pytest.mark.parametrize("scale", ["paper", "small"])

@@ -71,7 +71,7 @@ class Run:
         return {"model": self.spec.model.name, "source": str(source)}
 
     def with_seed(self, seed: int) -> "Run":
-        """Return the same run from another training seed, under a name without the part of the seed."""
+        """Return the run that differs in its training seed alone."""
         name = f"{self.name.rsplit('/', 1)[0]}/seed{seed}"
         return replace(self, name=name, spec=self.spec.model_copy(update={"seed": seed}))
 
