@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan, yaml_files
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +100,31 @@ def test_colliding_names_are_told_apart_by_a_digest(tmp_path):
     runs = [run for run in small_with(tmp_path, twice).runs.values() if "-lr0.123457-" in run.name]
     assert len(runs) == 2 * 3 * 3
     assert len({run.spec.hyperparameters["lr"] for run in runs}) == 2
+
+
+def scale_folder(folder, **scales):
+    """Write each scale into config/: the small one with changes to its digits (None: a broken file)."""
+    (folder / "config").mkdir()
+    for name, dataset in scales.items():
+        content = yaml_files.read(ROOT / "config/small.yaml", ())
+        content["datasets"]["digits"] |= dataset or {}
+        text = yaml.safe_dump(content) if dataset is not None else "figurs: {}"
+        (folder / f"config/{name}.yaml").write_text(text)
+
+
+def test_a_broken_scale_hides_no_dataset_of_another(tmp_path, monkeypatch):
+    scale_folder(tmp_path, a_broken=None, b_whole={})
+    monkeypatch.chdir(tmp_path)
+    assert plan.dataset_source("digits-seed0-test_size997")["options"] == {"test_size": 997}
+    with pytest.raises(UserError, match=r"^config/a_broken\.yaml: unknown key 'figurs'"):
+        plan.dataset_source("nothing-seed0")
+
+
+def test_the_mirrors_of_all_scales_with_a_dataset_count(tmp_path, monkeypatch):
+    scale_folder(tmp_path, c_mine={"mirrors": ["/a", "/b"]}, d_other={"mirrors": ["/b", "/c"]}, e_none={})
+    monkeypatch.chdir(tmp_path)
+    location = plan.dataset_location("digits-seed0-test_size997")
+    assert location == plan.Location(None, None, ("/a", "/b", "/c"))
 
 
 @pytest.mark.parametrize("scale", ["paper", "small"])
