@@ -1,4 +1,4 @@
-"""Times and bytes in words."""
+"""Times in words."""
 
 import math
 
@@ -19,15 +19,6 @@ def short(seconds: float) -> str:
     if seconds < 5970:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.2g} h" if seconds < 358_200 else f"{seconds / 3600:,.0f} h"
-
-
-def in_bytes(number: float) -> str:
-    """Return a number of bytes in the unit that suits it."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} TB"
 
 
 def duration(seconds: float) -> str:
