@@ -62,11 +62,11 @@ include: "rules/figures.smk"
 include: "rules/report.smk"
 
 
-workers = fork_server.ForkServer()
-if settings.warm and workflow.remote_exec and jobs.asked_of_snakemake(sys.argv) > 1:
+server = fork_server.ForkServer()
+if settings.fork_server and workflow.remote_exec and jobs.asked_of_snakemake(sys.argv) > 1:
     # Several jobs in one (--groups) on a cluster's node, where no hook is called.
-    workers.start(fork_server.NODE_PRELOAD, own_session=False)
-    atexit.register(workers.stop)
+    server.start(fork_server.NODE_PRELOAD, own_session=False)
+    atexit.register(server.stop)
 
 
 onstart:
@@ -76,13 +76,13 @@ onstart:
         # Cores limit local jobs. With the limit a second as well, Snakemake 9.27 leaves a timer behind at every start and
         # end of a job, which has all waiting jobs looked at once a second until the end: a job more, a look more a second.
         workflow.scheduler.job_rate_limiter = None
-    if settings.warm and workflow.local_exec:  # jobs on a cluster's nodes could not reach it
-        workers.start()
+    if settings.fork_server and workflow.local_exec:  # jobs on a cluster's nodes could not reach it
+        server.start()
 
 
 onsuccess:
-    workers.stop()
+    server.stop()
 
 
 onerror:
-    workers.stop()
+    server.stop()

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -84,9 +85,10 @@ def main() -> None:
         print(f"{count} runs, {megabytes:.0f} MB | wall time | processor time")
         output = str(Path(temporary) / "table.parquet")
         names = [str(number) for number in range(count)]
-        arguments = (figure.description, names, files, [], [""] * count, output, figure.code)
+        fields: dict[str, Any] = {"description": figure.description, "runs": names, "metrics": files}
+        fields |= {"folders": [""] * count, "output": output, "code": figure.code, "strict": False}
         ways: dict[str, Callable[[], object]] = {
-            "collect (table written, fsync)": lambda: collect.collect(*arguments, strict=False),
+            "collect (table written, fsync)": lambda: collect.collect(**fields),
             "reading alone, as collect does": lambda: list(parquet.read_all(files)),
             "reading alone, pyarrow dataset": lambda: with_dataset(files),
             "reading alone, loop of read_table": lambda: [pq.read_table(file, partitioning=None) for file in files],

@@ -215,7 +215,7 @@ def test_attempts_survive_a_line_that_was_cut_short(tmp_path):
     entries = attempts.read(path)
     assert [entry.event for entry in entries] == [attempts.START, attempts.TIMEOUT, attempts.START]
     assert attempts.stopped(entries, "1-1") and not attempts.stopped(entries, "2-2")
-    assert not attempts.finished(entries) and not attempts.wants_restart(entries)
+    assert not attempts.count(entries, attempts.DONE) and not attempts.wants_restart(entries)
     assert attempts.wants_restart(entries[:2])
     assert attempts.summary(entries, 3) == "1 of 3 requeues after its time limit"
     assert attempts.summary(entries[:1], 3) == ""

@@ -1,7 +1,6 @@
 """A SLURM of our own, and a project with one training long enough to be hit."""
 
 import contextlib
-import fcntl
 import importlib.util
 import json
 import os
@@ -21,6 +20,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from cluster import Cluster, alive, wait_for
+from filelock import FileLock
 
 from adaptive_smoothing.core import parquet
 from adaptive_smoothing.training.metrics import NOT_REPRODUCED
@@ -84,8 +84,7 @@ def slurm() -> Cluster:
 def prepared(slurm: Cluster) -> Path:
     """Return a project whose dataset and noisy labels are made; its trainings save their state at every step."""
     folder = slurm.folder / "prepared"
-    with (slurm.folder / "prepared.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(slurm.folder / "prepared.lock"):
         if not folder.exists():
             folder.mkdir()
             project = workflow_tests().copied(folder)

@@ -362,7 +362,9 @@ def test_along_a_grid_the_picture_shows_the_values_that_the_range_is_over(tmp_pa
     points = [(0.05, [60.0, 61, 62]), (0.1, [85.0, 86, 87]), (0.2, [99.0, 99, NAN])]
     write(tmp_path, "fig5", over_rho("weak", *points))
     frame, description = parquet.read_frame(tmp_path / "fig5.parquet")
-    picture = registry.load("figure", "fig5").data(frame, {**description, "noises": NOISES}).set_index("value")
+    picture = (
+        registry.load("figure", "accuracy_over_grid").data(frame, {**description, "noises": NOISES}).set_index("value")
+    )
     verdict = row(tmp_path, "C5b", "Fig. 5, weak")
     assert verdict["compared"] == "ρ = 0.1 − ρ = 0.05, of ρ from 0.05 to 0.1"
     assert verdict["effect"] == pytest.approx(picture.loc[0.1, "accuracy"] - picture.loc[0.05, "accuracy"])

@@ -37,7 +37,8 @@ def metrics(tmp_path):
 
 def collected(metrics, output):
     runs = [f"run{number}" for number in range(len(metrics))]
-    collect.collect(DESCRIPTION, runs, metrics, [], [""] * len(runs), str(output), CODE, strict=False)
+    fields = {"description": DESCRIPTION, "runs": runs, "metrics": metrics, "folders": [""] * len(runs)}
+    collect.collect(**fields, output=str(output), code=CODE, strict=False)
     return output.read_bytes()
 
 

@@ -59,8 +59,16 @@ def test_every_dependency_is_pinned() -> None:
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [
-        ("jobs collect claims drawing figures.* report", "torch torchvision ivon snakemake submitit"),
-        ("jobs datasets.* labels training label_noise methods.* models.*", "matplotlib seaborn snakemake submitit"),
+        (
+            "pipeline.runtime.jobs results.collect results.tables.* results.notes results.claims.judge "
+            "results.report.write figures.draw figures.*",
+            "torch torchvision ivon snakemake submitit",
+        ),
+        (
+            "pipeline.runtime.jobs data.prepare data.datasets.* data.labels data.noises.* training.job "
+            "training.sources.* theory.label_noise methods.* models.*",
+            "matplotlib seaborn snakemake submitit",
+        ),
     ],
     ids=["figures.yaml", "train.yaml"],
 )

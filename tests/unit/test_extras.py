@@ -59,8 +59,12 @@ def test_a_scale_without_extras_says_so():
     [
         ("figures", "extra_cost", r"figures: 'extra_cost' belongs under 'extras'"),
         ("extras", "fig7", r"extras: 'fig7' belongs under 'figures'"),
-        ("extras", "extra_costs", r"extras\.extra_costs: unknown extra 'extra_costs' \(did you mean 'extra_cost'\?\)"),
-        ("figures", "fig11", r"unknown figure 'fig11' \(did you mean 'fig10'\?\); legal: fig10, fig2, "),
+        (
+            "extras",
+            "extra_costs",
+            r"extras\.extra_costs: unknown figure kind 'extra_costs' \(did you mean 'extra_cost'\?\)",
+        ),
+        ("figures", "fig11", r"unknown figure kind 'fig11' \(did you mean 'fig10'\?\); legal: accuracy_over_grid, "),
     ],
 )
 def test_extras_are_told_from_figures_by_name(tmp_path, key, name, sentence):
@@ -214,7 +218,7 @@ def test_a_good_table_says_how_many_seeds_and_how_the_best_was_chosen(name, tmp_
     assert "a test" in text
 
 
-@pytest.mark.parametrize("name", [*FROM_RUNS, "fig5"])
+@pytest.mark.parametrize("name", [*FROM_RUNS, "accuracy_over_grid"])
 @pytest.mark.parametrize("case", ["missing seeds", "a method gone", "one seed", "diverged", "all diverged", "NaN"])
 def test_bad_tables_are_drawn_all_the_same_and_tell(name, case, tmp_path):
     whole = table()
@@ -236,7 +240,7 @@ def test_bad_tables_are_drawn_all_the_same_and_tell(name, case, tmp_path):
         case "NaN":
             frame = whole.assign(test_nll=whole["test_nll"].where(whole["seed"] != 0))
             expected = ["×: a seed diverged", "n = 2 seeds"]
-    if name == "fig5":  # the paper's figures tell seeds, not runs that a table lacks altogether
+    if name == "accuracy_over_grid":  # the paper's figures tell seeds, not runs that a table lacks altogether
         expected = [words for words in expected if "missing" not in words]
     text = footer(name, frame, of, tmp_path)
     assert [words for words in expected if words not in text] == [], text

@@ -1,38 +1,29 @@
-"""Scales that inherit: the rehearsal is the paper's scale but for what is documented; and the archives it reads."""
+"""Scales that inherit: what overrides and cuts do, and the rehearsal, which is the paper's scale cut short."""
 
+import json
 import re
-import shutil
-import subprocess
-import sys
-import tarfile
 from pathlib import Path
 
-import formats
-import numpy as np
 import pytest
-import torch
-import torchvision.datasets
-import torchvision.models
-import write_rehearsal_data
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.pipeline import inherit, plan, scales
+from adaptive_smoothing.pipeline import inherit, plan, scale_files, yaml_files
 
 ROOT = Path(__file__).parents[2]
-PAPER = scales.load_scale(ROOT / "config/paper.yaml")
-HEIR = {"inherits": "paper", "label": "mine"}
+PAPER = scale_files.load_scale(ROOT / "config/paper.yaml")
+HEIR = {"inherits": "paper", "overrides": {"label": "mine"}}
 
-# Where the rehearsal may differ from the paper's scale: what config/rehearsal.yaml says of its keys.
-DOCUMENTED = re.compile(
+# Where the rehearsal may differ from the paper's scale.
+CUT = re.compile(
     r"""(?x) label | data_root | data_variant | seeds(\.\d+)? | eval_mc_samples
     | setups\.\w+\.epochs
     | setups\.\w+(\.methods|\.noise_overrides\.[\w.]+)\.\w+\.schedule\.(milestones\.\d+|warmup_epochs)
-    | (figures|extras)\.\w+\.label_noise_mc_samples
-    | (figures|extras)\.\w+\.runs\.\d+\.(seeds(\.\d+)?|methods\.\w+\.\w+(\.\d+)?)"""
+    | figures\.\w+\.label_noise_mc_samples
+    | (figures|extras)\.\w+\.runs\.\d+\.methods\.\w+\.\w+(\.\d+)?"""
 )
 
 
@@ -44,15 +35,189 @@ def leaves(node, path=""):
     return {key: leaf for name, value in pairs for key, leaf in leaves(value, f"{path}.{name}".strip(".")).items()}
 
 
-def heir_of(folder, content, **others):
-    """Write a scale 'mine' with this content beside a copy of paper.yaml and `others`; return its path."""
-    folder.mkdir(exist_ok=True)
-    if not (folder / "paper.yaml").exists():
-        shutil.copy(ROOT / "config/paper.yaml", folder)
-    for name, other in others.items():
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(other))
-    (folder / "mine.yaml").write_text(yaml.safe_dump(content))
+def written(folder, **scales):
+    """Write scale files with these contents (mappings or text) beside a copy of paper.yaml; return mine.yaml."""
+    for name, content in {"paper": (ROOT / "config/paper.yaml").read_text(), **scales}.items():
+        (folder / f"{name}.yaml").write_text(content if isinstance(content, str) else yaml.safe_dump(content))
     return folder / "mine.yaml"
+
+
+def heir(inherits="paper", cut=None, **overrides):
+    return {"inherits": inherits, "cut": cut or {}, "overrides": {"label": "mine", **overrides}}
+
+
+def loaded(folder, content, **scales):
+    return scale_files.load_scale(written(folder, mine=content, **scales))
+
+
+def refused(folder, content, **scales):
+    """Return the sentence that refuses mine.yaml with this content, without the folder's name."""
+    with pytest.raises(UserError) as caught:
+        loaded(folder, content, **scales)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{folder}/")
+
+
+def test_an_heir_is_the_other_scale_but_for_its_overrides(tmp_path):
+    assert loaded(tmp_path, HEIR) == PAPER.model_copy(update={"label": "mine"})
+
+
+def test_the_example_of_the_documentation_says_what_its_text_says(tmp_path):
+    text = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/scales.md").read_text(), re.DOTALL)[1]
+    assert len(text.splitlines()) <= 10
+    scale = loaded(tmp_path, text)
+    assert scale.setups["cifar10"].dataset == "flowers"
+    assert scale.setups["cifar10"].model == PAPER.setups["cifar10"].model
+    assert scale.datasets["flowers"].name == "image_folder"
+    assert PAPER.figures.keys() - scale.figures.keys() == {"fig9"}
+    specs = [run.spec for run in plan.Plan("mine", tmp_path).figure("fig5").runs]
+    assert {spec.epochs for spec in specs} == {20}
+    milestones = [spec.hyperparameters["schedule"].get("milestones") for spec in specs if spec.method == "sam"]
+    assert {tuple(epochs) for epochs in milestones} == {(10, 15)}
+
+
+def test_mappings_merge_at_every_depth_and_anything_else_replaces():
+    base = {"a": {"b": {"c": 1, "d": 2}, "list": [1, 2]}, "x": 1}
+    overrides = {"a": {"b": {"c": 5}, "list": [3]}, "x": {"y": 1}, "new": {"z": 1}}
+    assert inherit.merge(base, overrides) == {
+        "a": {"b": {"c": 5, "d": 2}, "list": [3]},
+        "x": {"y": 1},
+        "new": {"z": 1},
+    }
+    assert base == {"a": {"b": {"c": 1, "d": 2}, "list": [1, 2]}, "x": 1}
+
+
+def test_null_removes_what_is_inherited(tmp_path):
+    assert inherit.merge({"a": {"b": 1, "c": 2}}, {"a": {"b": None}}) == {"a": {"c": 2}}
+    scale = loaded(tmp_path, heir(setups={"clothing1m": {"train_eval_subset": None}}, extras=None))
+    assert scale.setups["clothing1m"].train_eval_subset is None
+    assert scale.extras == {}
+
+
+def test_another_kind_of_schedule_needs_the_inherited_keys_removed(tmp_path):
+    cosine = {"kind": "cosine", "warmup_epochs": 5}
+    methods = {"setups": {"cifar10": {"methods": {"ls": {"schedule": cosine}}}}}
+    assert refused(tmp_path, heir(**methods)) == (
+        "mine.yaml, overrides.setups.cifar10.methods.ls.schedule: unknown key 'milestones'; legal: kind, "
+        "warmup_epochs; 'milestones' is inherited, and 'milestones: null' removes it"
+    )
+    cosine |= {"milestones": None, "factor": None}
+    assert loaded(tmp_path, heir(**methods)).setups["cifar10"].methods["ls"]["schedule"] == {
+        "kind": "cosine",
+        "warmup_epochs": 5,
+    }
+
+
+def test_an_heir_of_an_heir(tmp_path):
+    middle = heir(cut={"epochs": 20}, seeds=[7, 8], setups={"mnist": {"batch_size": 10}})
+    scale = loaded(tmp_path, heir("middle", setups={"mnist": {"epochs": 30}}), middle=middle)
+    assert scale.seeds == (7, 8)
+    assert (scale.setups["mnist"].epochs, scale.setups["mnist"].batch_size) == (30, 10)
+    assert scale.setups["cifar10"].epochs == 20
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({**HEIR, "lable": 1}, ": unknown key 'lable'; legal: cut, inherits, overrides"),
+        ({**HEIR, "setups": {}}, ": unknown key 'setups'; legal: cut, inherits, overrides"),
+        ({"inherits": "paper"}, ": key 'overrides' is missing"),
+        ({**HEIR, "overrides": [1]}, ", overrides: [1] is not allowed; it must be a mapping"),
+        ({**HEIR, "overrides": {}}, ": key 'label' is missing"),
+        ({**HEIR, "overrides": {"seeds": [1]}}, ", overrides: key 'label' is missing"),
+        (heir(label=None), ", overrides: key 'label' is missing"),
+        (heir(label=""), ', overrides.label: "" is not allowed; it must not be empty'),
+        (heir(lable="x"), ", overrides: unknown key 'lable' (did you mean 'label'?); legal: data_root, data_seed, "),
+        (heir(speed=1), ", overrides: unknown key 'speed'"),
+        (
+            heir(setups={"mnist": {"epoch": 1}}),
+            ", overrides.setups.mnist: unknown key 'epoch'",
+        ),
+        (
+            heir(setups={"mnist": {"epochs": 0}}),
+            ", overrides.setups.mnist.epochs: 0 is not allowed; it must be g",
+        ),
+        (heir(setups={"mnist": {"by_noise": {}}}), ", overrides.setups.mnist: key 'by_noise' was renamed"),
+        (heir(setups={"mnist": {"dataset": "x"}}), ", overrides.setups.mnist.dataset: unknown dataset 'x'"),
+        (heir(setups={"cifar1": {"epochs": 5}}), ", overrides.setups.cifar1: key 'dataset' is missing"),
+        (
+            heir(setups={"cifar10": {"methods": {"ls": {"alfa": 1}}}}),
+            ", overrides.setups.cifar10.methods.ls: unk",
+        ),
+        (heir(setups={"cifar10": {"methods": {"sam": None}}}), ", figures.fig5.runs[0].methods: unknown method"),
+        (
+            heir(figures={"fig5": {"runs": [{"setup": "no"}]}}),
+            ", overrides.figures.fig5.runs[0]: key 'noises'",
+        ),
+        (heir(data_variant="x"), ", overrides: data_variant 'x' needs data_root"),
+        (heir(cut={"epoch": 1}), ", cut: unknown key 'epoch' (did you mean 'epochs'?); legal: epochs, grids"),
+        (heir(cut={"epochs": 0}), ", cut.epochs: 0 is not allowed; it must be greater than or equal to 1"),
+        (heir(cut={"grids": "first"}), ", cut.grids: unknown value 'first'; legal: ends"),
+        (heir("papper"), ", inherits: unknown scale 'papper' (did you mean 'paper'?); legal: middle, paper"),
+        (heir(None), ", inherits: null is not allowed; it must be a text"),
+        (heir("mine"), ", inherits: mine → mine is a circle; one of these scales must not inherit"),
+    ],
+)
+def test_a_mistake_is_named_where_it_stands(tmp_path, content, sentence):
+    assert refused(tmp_path, content, middle=HEIR).startswith(f"mine.yaml{sentence}")
+
+
+def test_a_circle_of_scales_is_refused(tmp_path):
+    scales = {"middle": heir("other"), "other": heir("middle")}
+    sentence = refused(tmp_path, heir("middle"), **scales)
+    assert sentence == "other.yaml, inherits: middle → other → middle is a circle; one of these scales must not inherit"
+
+
+def test_a_mistake_in_the_other_scale_names_that_scale(tmp_path):
+    assert refused(tmp_path, heir("base"), base={"label": "x"}).startswith("base.yaml: key 'data_seed' is missing")
+
+
+# Cuts
+
+
+@pytest.mark.parametrize(
+    ("epochs", "milestones", "warm_up"),
+    [(2, (1, 2), 1), (3, (2, 3), 1), (40, (20, 30), 1), (41, (21, 31), 2), (200, (100, 150), 5), (999, (100, 150), 5)],
+)
+def test_schedules_shrink_with_the_epochs_to_whole_ones(tmp_path, epochs, milestones, warm_up):
+    setup = loaded(tmp_path, heir(cut={"epochs": epochs})).setups["cifar10"]
+    assert setup.epochs == min(epochs, 200)
+    assert tuple(setup.methods["ls"]["schedule"]["milestones"]) == milestones
+    assert setup.methods["ivon"]["schedule"]["warmup_epochs"] == warm_up
+    assert setup.methods["ls"]["schedule"]["factor"] == 0.1
+
+
+def test_a_schedule_of_one_noise_shrinks_too_and_no_warm_up_stays_none(tmp_path):
+    base = json.loads(json.dumps(yaml_files.read(ROOT / "config/paper.yaml", ())))
+    overrides = base["setups"]["cifar100"]["noise_overrides"]
+    overrides["pair20"]["ivon"]["schedule"] = {"kind": "cosine", "warmup_epochs": 50}
+    base["setups"]["mnist"]["methods"]["ivon"]["schedule"]["warmup_epochs"] = 0
+    scale = loaded(tmp_path, heir("base", cut={"epochs": 8}), base=base)
+    assert scale.setups["cifar100"].noise_overrides["pair20"]["ivon"]["schedule"]["warmup_epochs"] == 2
+    assert scale.setups["mnist"].methods["ivon"]["schedule"]["warmup_epochs"] == 0
+
+
+def test_overrides_come_after_the_cut(tmp_path):
+    cifar10 = {"epochs": 50, "methods": {"ls": {"schedule": {"milestones": [7]}}}}
+    setups = loaded(tmp_path, heir(cut={"epochs": 20}, setups={"cifar10": cifar10})).setups
+    assert (setups["cifar10"].epochs, setups["cifar100"].epochs) == (50, 20)
+    assert setups["cifar10"].methods["ls"]["schedule"]["milestones"] == [7]
+    assert tuple(setups["cifar10"].methods["sam"]["schedule"]["milestones"]) == (10, 15)
+
+
+@settings(max_examples=15, deadline=None)
+@given(epochs=st.none() | st.integers(min_value=1, max_value=250), grids=st.sampled_from([None, "ends"]))
+def test_every_cut_leaves_a_scale_that_can_be_planned(tmp_path_factory, epochs, grids):
+    path = written(tmp_path_factory.mktemp("scales"), mine=heir(cut={"epochs": epochs, "grids": grids}))
+    planned = plan.Plan("mine", path.parent)
+    for run in planned.runs.values():
+        schedule = run.spec.hyperparameters["schedule"]
+        assert run.spec.epochs <= (epochs or 200)
+        assert all(1 <= milestone <= run.spec.epochs for milestone in schedule.get("milestones", ()))
+        assert schedule.get("warmup_epochs", 0) <= run.spec.epochs
+
+
+# The rehearsal
 
 
 def rehearsed(folder, *edits):
@@ -62,15 +227,21 @@ def rehearsed(folder, *edits):
     for old, new in edits:
         assert old in text, f"paper.yaml lacks {old!r}"
         text = text.replace(old, new)
-    (folder / "paper.yaml").write_text(text)
-    shutil.copy(ROOT / "config/rehearsal.yaml", folder)
+    written(folder, paper=text, rehearsal=(ROOT / "config/rehearsal.yaml").read_text())
     return plan.Plan("rehearsal", folder)
 
 
-def test_nothing_but_what_is_documented_differs_from_the_papers_scale():
-    paper, mine = leaves(PAPER.model_dump()), leaves(scales.load_scale(ROOT / "config/rehearsal.yaml").model_dump())
+def kinds(planned):
+    return {(run.spec.dataset.name, run.spec.model.name, run.method, run.noise) for run in planned.runs.values()}
+
+
+def test_the_rehearsal_differs_from_the_papers_scale_in_size_and_data_alone():
+    paper, mine = (
+        leaves(PAPER.model_dump()),
+        leaves(scale_files.load_scale(ROOT / "config/rehearsal.yaml").model_dump()),
+    )
     differing = {key for key in paper.keys() | mine.keys() if paper.get(key, "absent") != mine.get(key, "absent")}
-    assert {key for key in differing if not DOCUMENTED.fullmatch(key)} == set()
+    assert {key for key in differing if not CUT.fullmatch(key)} == set()
     assert {key.split(".")[0] for key in differing} == {
         *("label", "data_root", "data_variant", "seeds", "eval_mc_samples", "setups", "figures", "extras")
     }
@@ -78,23 +249,18 @@ def test_nothing_but_what_is_documented_differs_from_the_papers_scale():
 
 def test_the_rehearsal_has_a_few_steps_one_seed_and_the_ends_of_each_grid():
     rehearsal = plan.Plan("rehearsal", ROOT / "config")
-    assert {run.specification["seed"] for run in rehearsal.runs.values()} == {PAPER.seeds[0]}
-    assert {run.specification["epochs"] for run in rehearsal.runs.values()} == {2}
+    assert {run.spec.seed for run in rehearsal.runs.values()} == {PAPER.seeds[0]}
+    assert {run.spec.epochs for run in rehearsal.runs.values()} == {2}
+    assert {run.spec.eval_mc_samples for run in rehearsal.runs.values()} == {2, None}
+    assert {figure.label_noise_mc_samples for figure in rehearsal.figures.values()} == {2, None}
     assert rehearsal.scale.figures.keys() == PAPER.figures.keys()
+    assert kinds(rehearsal) == kinds(plan.Plan("paper", ROOT / "config"))
     for name, figure in rehearsal.scale.figures.items():
         for grid, whole in zip(figure.runs, PAPER.figures[name].runs, strict=True):
             for method, axes in grid.methods.items():
                 for axis, values in axes.items():
                     full = whole.methods[method][axis]
                     assert values == (full if len(full) < 3 else (full[0], full[-1]))
-    wanted = {
-        (run.specification["dataset"]["name"], run.specification["model"]["name"], run.method, run.noise)
-        for run in plan.Plan("paper", ROOT / "config").runs.values()
-    }
-    assert wanted == {
-        (run.specification["dataset"]["name"], run.specification["model"]["name"], run.method, run.noise)
-        for run in rehearsal.runs.values()
-    }
     assert rehearsal.scale.label and "rehearsal" in rehearsal.scale.label
 
 
@@ -119,215 +285,12 @@ def test_a_change_in_the_papers_scale_is_rehearsed_by_itself(tmp_path):
     assert after.noise("pair10") == {"kind": "pair", "rate": 0.1}
     assert after.noise("pair20")["rate"] == 0.25
     assert len(after.runs) > len(before.runs)
-    runs = [run.specification for run in after.runs.values() if run.setup == "cifar10"]
-    assert {run["batch_size"] for run in runs} == {40}
-    assert {run["evaluate_every"] for run in runs} == {1}
-    assert {run["hyperparameters"]["hess_init"] for run in runs if run["method"] == "ivon"} == {0.02, 0.5, 2}
+    specs = [run.spec for run in after.runs.values() if run.setup == "cifar10"]
+    assert {spec.batch_size for spec in specs} == {40}
+    assert {spec.evaluate_every for spec in specs} == {1}
+    assert {spec.hyperparameters["hess_init"] for spec in specs if spec.method == "ivon"} == {0.02, 0.5, 2}
     assert after.figure("fig4").description["options"]["classes"] == [1, 2]
     assert after.scale.setups["cifar10"].methods["sam"]["batch_norm"] == "both_passes"
-
-
-@pytest.mark.parametrize(
-    ("epochs", "milestones", "warm_up"),
-    [(2, (1, 2), 1), (3, (2, 3), 1), (40, (20, 30), 1), (41, (21, 31), 2), (200, (100, 150), 5), (999, (100, 150), 5)],
-)
-def test_schedules_shrink_with_the_epochs_to_whole_ones(tmp_path, epochs, milestones, warm_up):
-    scale = scales.load_scale(heir_of(tmp_path, {**HEIR, "cut": {"epochs": epochs}}))
-    setup = scale.setups["cifar10"]
-    assert setup.epochs == min(epochs, 200)
-    assert tuple(setup.methods["ls"]["schedule"]["milestones"]) == milestones
-    assert setup.methods["ivon"]["schedule"]["warmup_epochs"] == warm_up
-    assert setup.methods["ls"]["schedule"]["factor"] == 0.1
-
-
-def test_a_schedule_of_one_noise_shrinks_too_and_no_warm_up_stays_none(tmp_path):
-    base = yaml.load((ROOT / "config/paper.yaml").read_text(), Loader=scales.StrictLoader)
-    base["setups"]["cifar100"]["noise_overrides"]["pair20"]["ivon"]["schedule"] = {
-        "kind": "cosine",
-        "warmup_epochs": 50,
-    }
-    base["setups"]["mnist"]["methods"]["ivon"]["schedule"] = {"kind": "cosine", "warmup_epochs": 0}
-    scale = scales.load_scale(heir_of(tmp_path, {**HEIR, "inherits": "base", "cut": {"epochs": 8}}, base=base))
-    assert scale.setups["cifar100"].noise_overrides["pair20"]["ivon"]["schedule"]["warmup_epochs"] == 2
-    assert scale.setups["mnist"].methods["ivon"]["schedule"]["warmup_epochs"] == 0
-
-
-LIMIT = st.none() | st.integers(min_value=1, max_value=250)
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    cut=st.fixed_dictionaries(
-        {
-            "epochs": LIMIT,
-            "seeds": LIMIT,
-            "grids": st.sampled_from([None, "ends"]),
-            "eval_mc_samples": LIMIT,
-            "label_noise_mc_samples": LIMIT,
-        }
-    )
-)
-def test_every_cut_leaves_a_scale_that_can_be_planned(tmp_path_factory, cut):
-    planned = plan.Plan("mine", heir_of(tmp_path_factory.mktemp("scales"), {**HEIR, "cut": cut}).parent)
-    for run in planned.runs.values():
-        specification = run.specification
-        schedule = specification["hyperparameters"]["schedule"]
-        assert specification["epochs"] <= (cut["epochs"] or 200)
-        assert all(1 <= milestone <= specification["epochs"] for milestone in schedule.get("milestones", ()))
-        assert schedule.get("warmup_epochs", 0) <= specification["epochs"]
-        samples = min(cut["eval_mc_samples"] or 999, PAPER.eval_mc_samples)
-        assert specification["eval_mc_samples"] == (samples if run.method == "ivon" else None)
-        assert specification["seed"] in PAPER.seeds[: cut["seeds"]]
-    if cut == dict.fromkeys(cut):
-        assert planned.scale == PAPER.model_copy(update={"label": "mine"})
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (
-            {**HEIR, "lable": 1},
-            r"in the top level: unknown key 'lable' \(did you mean 'label'\?\); legal: cut, data_root",
-        ),
-        (
-            {**HEIR, "cut": {"epoch": 1}},
-            r"in cut: unknown key 'epoch' \(did you mean 'epochs'\?\); legal: epochs, eval_mc_samples, grids",
-        ),
-        ({**HEIR, "setups": {}}, r"in the top level: unknown key 'setups'.*legal: cut"),
-        ({"inherits": "paper"}, r"key 'label' is missing"),
-        ({**HEIR, "label": None}, r"key 'label' is None: Input should be a valid string"),
-        ({**HEIR, "label": ""}, r"key 'label' is ''"),
-        ({**HEIR, "cut": {"epochs": 0}}, r"key 'cut\.epochs' is 0: Input should be greater than or equal to 1"),
-        ({**HEIR, "cut": {"grids": "first"}}, r"key 'cut\.grids' is 'first': Input should be 'ends'"),
-        (
-            {**HEIR, "inherits": "papper"},
-            r"inherits: unknown scale 'papper' \(did you mean 'paper'\?\); legal: .*paper",
-        ),
-        ({**HEIR, "inherits": None}, r"key 'inherits' is None"),
-        ({**HEIR, "inherits": "mine"}, r"inherits from 'mine', which inherits itself; legal: a scale that stands"),
-        ({**HEIR, "inherits": "middle"}, r"inherits from 'middle', which inherits itself"),
-        ({**HEIR, "data_variant": "x"}, r"data_variant 'x' needs data_root"),
-        ({**HEIR, "data_root": "x", "data_variant": "a b"}, r"key 'data_variant' is 'a b'"),
-    ],
-)
-def test_a_mistake_is_one_sentence(tmp_path, content, sentence):
-    path = heir_of(tmp_path, content, middle={**HEIR, "inherits": "mine"})
-    with pytest.raises(UserError, match=sentence) as caught:
-        scales.load_scale(path)
-    assert str(caught.value).startswith(str(path))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_mistake_in_the_other_scale_names_that_scale(tmp_path):
-    path = heir_of(tmp_path, {**HEIR, "inherits": "base"}, base={"label": None})
-    with pytest.raises(UserError, match=rf"^{tmp_path}/base\.yaml: key '\w+' is missing"):
-        scales.load_scale(path)
-
-
-def test_the_modules_own_keys_are_all_documented_where_a_user_reads():
-    text = (ROOT / "config/rehearsal.yaml").read_text().split("\ninherits:")[0]
-    keys = {*inherit.Inheriting.model_fields, *inherit.Cut.model_fields}
-    assert {key for key in keys if not re.search(rf"^# +{key}\b", text, re.MULTILINE)} == set()
-
-
-# The archives
-
-
-@pytest.fixture(scope="session")
-def archives(tmp_path_factory):
-    """Return a folder with the tiny MNIST and CIFAR archives."""
-    root = tmp_path_factory.mktemp("archives")
-    for write in (formats.write_mnist, formats.write_cifar10, formats.write_cifar100):
-        write(root)
-    return root
-
-
-def test_torchvisions_reader_of_idx_files_reads_ours(archives):
-    data = archives / "MNIST/raw"
-    for part, size in (("train", 150), ("t10k", 20)):
-        for kind, shape in (("images-idx3", (size, 28, 28)), ("labels-idx1", (size,))):
-            packed = data / f"{part}-{kind}-ubyte.gz"
-            unpacked = torchvision.datasets.utils._decompress(str(packed), str(archives / packed.stem))
-            read = torchvision.datasets.mnist.read_sn3_pascalvincent_tensor(unpacked)
-            assert read.shape == shape
-            assert read.dtype == torch.uint8
-
-
-@pytest.mark.parametrize(("name", "classes", "size"), [("CIFAR10", 10, 30), ("CIFAR100", 100, 54)])
-def test_torchvisions_own_classes_read_our_cifar(archives, tmp_path, monkeypatch, name, classes, size):
-    # torchvision's md5 sums are those of the published files
-    monkeypatch.setattr(torchvision.datasets.CIFAR10, "_check_integrity", lambda self: True)
-    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *arguments: True)
-    dataset_class = getattr(torchvision.datasets, name)
-    with tarfile.open(archives / dataset_class.filename) as archive:
-        archive.extractall(tmp_path, filter="data")
-    listed = [file for file, _ in dataset_class.train_list + dataset_class.test_list]
-    files = {path.name for path in (tmp_path / dataset_class.base_folder).iterdir()}
-    assert files == {*listed, dataset_class.meta["filename"]}
-    train, test = (dataset_class(tmp_path, train=part) for part in (True, False))
-    assert train.data.shape == (size, 32, 32, 3)
-    assert len(test) == 20
-    assert len(train.classes) == classes
-    labels = formats.labels_of(size, classes, 0)
-    assert train.targets == labels.tolist()
-    if classes == 100:
-        expected = formats.pictures(labels, 100, (3, 32, 32), 0)
-        np.testing.assert_array_equal(train.data, expected.transpose(0, 2, 3, 1))
-
-
-def test_python_2_pickles_hold_what_was_given():
-    given = {"text": "", "list": [1, 300, 70000, -1], "array": np.arange(6, dtype=np.uint8).reshape(2, 3)}
-    pickled = formats.python2_pickle(given)
-    assert b"numpy.core.multiarray" in pickled
-    assert b"_codecs" not in pickled  # how Python 3 writes bytes for protocol 2
-    read = formats.pickle.loads(pickled, encoding="latin1")
-    np.testing.assert_array_equal(read.pop("array"), given.pop("array"))
-    assert read == given
-    assert set(formats.pickle.loads(pickled, encoding="bytes")) == {b"text", b"list", b"array"}
-
-
-def test_a_class_can_be_seen_in_its_images():
-    """Images of one class are nearer to each other than to other classes' (or training on them would show nothing)."""
-    labels = np.repeat(np.arange(10), 4)
-    images = formats.pictures(labels, 10, (3, 32, 32), 0).reshape(40, -1).astype(float)
-    distances = np.linalg.norm(images[:, None] - images[None], axis=2) + 1e9 * np.eye(40)
-    assert (labels[distances.argmin(axis=1)] == labels).all()
-
-
-def test_archives_are_the_same_bytes_every_time_and_are_left_alone_where_they_are(archives, tmp_path):
-    script = "import sys; import formats; from pathlib import Path; formats.write_cifar10(Path(sys.argv[1]))"
-    for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT / "tests", check=False)
-        assert done.returncode == 0
-        (tmp_path / "stamp").touch()
-    name = "cifar-10-python.tar.gz"
-    assert (tmp_path / name).read_bytes() == (archives / name).read_bytes()
-    (tmp_path / name).write_bytes(b"the user's")
-    formats.write_cifar10(tmp_path)
-    assert (tmp_path / name).read_bytes() == b"the user's"
-
-
-def test_every_dataset_of_the_rehearsal_has_a_writer_and_a_scale_of_published_data_has_none(tmp_path):
-    rehearsal = plan.Plan("rehearsal", ROOT / "config")
-    assert {dataset.name for dataset in rehearsal.scale.datasets.values()} <= write_rehearsal_data.WRITERS.keys()
-    with pytest.raises(UserError, match=r"mine\.yaml: has no data_variant"):
-        write_rehearsal_data.write(PAPER, "mine.yaml")
-    base = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=scales.StrictLoader)
-    mine = {**HEIR, "inherits": "base", "data_root": str(tmp_path / "data"), "data_variant": "x"}
-    scale = scales.load_scale(heir_of(tmp_path, mine, base=base))
-    with pytest.raises(UserError, match=r"unknown dataset with tiny archives 'digit.*legal: .*mnist"):
-        write_rehearsal_data.write(scale, "mine.yaml")
-    assert not (tmp_path / "data").exists()
-
-
-@pytest.mark.slow
-def test_the_weights_lie_where_they_are_looked_for_and_fit_the_network(tmp_path):
-    formats.write_resnet50_weights(tmp_path, "IMAGENET1K_V1")
-    (file,) = (tmp_path / "weights").iterdir()
-    assert file.name == Path(torchvision.models.ResNet50_Weights.IMAGENET1K_V1.url).name
-    state = torch.load(file, weights_only=True)
-    torchvision.models.resnet50(weights=None).load_state_dict(state)
-    assert all(torch.isfinite(value).all() for value in state.values())
 
 
 def test_the_rehearsal_draws_in_a_folder_of_its_own():

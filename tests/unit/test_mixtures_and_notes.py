@@ -63,7 +63,8 @@ def runs(tmp_path):
 def collected(runs, tmp_path, strict):
     description = {"figure": "fig5", "title": "Title", "table": "metrics", "options": {}}
     output = tmp_path / "fig5.parquet"
-    collect.collect(description, ["a", "b"], runs, [], ["", ""], str(output), {}, strict)
+    fields = {"description": description, "runs": ["a", "b"], "metrics": runs, "folders": ["", ""]}
+    collect.collect(**fields, output=str(output), code={}, strict=strict)
     return output
 
 

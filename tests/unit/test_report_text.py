@@ -60,8 +60,9 @@ def written(tables, documents=(), **given):
     """Judge and report the tables; return the text and where each page belongs."""
     judge.judge("tiny", "tiny scale", tables, "results/tiny/claims.md", "results/tiny/claims.parquet", {})
     outputs = {"index": "results/tiny/index.md", "page": "results/tiny/index.html", "pages": "results/tiny/report"}
-    judged = ("results/tiny/claims.md", "results/tiny/claims.parquet", list(documents))
-    write.write("tiny", "tiny scale", tables, *judged, "", "warn", VERSIONS, outputs, **given)
+    fields = {"scale": "tiny", "label": "tiny scale", "tables": tables, "documents": documents, "about": ""}
+    fields |= {"claims": "results/tiny/claims.md", "claims_table": "results/tiny/claims.parquet"}
+    write.write(**fields, policy="warn", versions=VERSIONS, outputs=outputs, **given)
     return Path(outputs["index"]).read_text(), json.loads(Path(outputs["pages"], paths.PLACED).read_text())
 
 
@@ -102,7 +103,7 @@ def test_shared_runs_cost_once(project):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(8.26, "8.3 s"), (90, "2 min"), (9000, "2.5 h"), (float("nan"), "unknown")]
+    ("seconds", "words"), [(8.26, "8.3 s"), (90, "2 min"), (9000, "2.5 h"), (1e7, "2,778 h"), (float("nan"), "unknown")]
 )
 def test_times_in_words(seconds, words):
     assert units.span(seconds) == words

@@ -1,5 +1,6 @@
 """What a user may get wrong at the command line: one sentence, exit status not 0, nothing left behind."""
 
+import json
 import os
 import subprocess
 import sys
@@ -48,11 +49,17 @@ def test_the_extras_of_a_scale_that_has_none(project):
 
 def test_a_broken_scale_stops_its_own_figures_and_no_others(project):
     bad = project.folder / "config/bad.yaml"
+    unused = json.loads((project.folder / "config/tiny.yaml").read_text())
+    unused["setups"]["digits_weak"]["methods"]["ols"]["alhpa"] = 0.5  # no figure trains OLS on these digits
+    block = "setups.digits_weak.methods.ols"
     try:
         for text, expected in {
-            "": "error: config/bad.yaml: is empty",
+            json.dumps(
+                unused
+            ): f"error: config/bad.yaml, {block}: unknown key 'alhpa' (did you mean 'alpha'?); legal: ",
+            "": "error: config/bad.yaml: holds nothing",
             "a: [": "error: config/bad.yaml: is not YAML",
-            "figurs: {}": "error: config/bad.yaml, in the top level: unknown key 'figurs' (did you mean 'figures'?)",
+            "figurs: {}": "error: config/bad.yaml: unknown key 'figurs' (did you mean 'figures'?)",
         }.items():
             bad.write_text(text)
             assert sentence(project.snakemake("--dry-run", "bad")).startswith(expected)

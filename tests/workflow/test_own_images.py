@@ -10,16 +10,15 @@ def flowers(scale):
     scale["datasets"]["own"] = {"name": "image_folder", "options": options, "validation": 0}
     scale["noises"]["wrong"] = {"kind": "symmetric", "rate": 0.3}
     scale["setups"]["own"] = {**scale["setups"]["digits"], "dataset": "own", "batch_size": 10}
-    scale["figures"]["fig9"]["runs"] = [
-        {"setup": "own", "noises": ["wrong"], "methods": {"ivon": {}, "ls": {"alpha": [0, 0.9]}}}
-    ]
+    runs = [{"setup": "own", "noises": ["wrong"], "methods": {"ivon": {}, "ls": {"alpha": [0, 0.9]}}}]
+    scale["figures"]["fig11"] = {"title": "Own images", "kind": "accuracy_over_grid", "runs": runs}
 
 
 def test_own_images_are_trained_on_and_drawn(edited):
     formats.write_image_folder(edited.folder / "pictures")
     edited.change(flowers)
-    edited.made("paper_figures/tiny/fig9.pdf", "--cores", "2", "--config", "data_root=pictures")
-    frame, _ = parquet.read_frame(edited.folder / "results/tiny/figures/fig9.parquet")
+    edited.made("paper_figures/tiny/fig11.pdf", "--cores", "2", "--config", "data_root=pictures")
+    frame, _ = parquet.read_frame(edited.folder / "results/tiny/figures/fig11.parquet")
     assert frame["run"].nunique() == 3 and set(frame["dataset"]) == {"own"}
     assert frame["test_accuracy"].between(0, 1).all()
 
@@ -28,7 +27,7 @@ def test_a_broken_folder_is_told_in_one_sentence(edited):
     formats.write_image_folder(edited.folder / "pictures", classes=("boot", "coat"))
     (edited.folder / "pictures/own/train/boot/0000.jpg").write_bytes(b"no image")
     edited.change(flowers)
-    done = edited.snakemake("paper_figures/tiny/fig9.pdf", "--cores", "1", "--config", "data_root=pictures")
+    done = edited.snakemake("paper_figures/tiny/fig11.pdf", "--cores", "1", "--config", "data_root=pictures")
     assert done.returncode != 0
     expected = (
         f"error: dataset image_folder: {edited.folder}/pictures/own has 1 unreadable images (train/boot/0000.jpg:"

@@ -6,11 +6,13 @@ import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import pandas as pd
 import pytest
 from conftest import Project
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.training.metrics import NOT_REPRODUCED
 
 pytestmark = pytest.mark.slow
 LIBRARY = "workflow/adaptive_smoothing"
@@ -140,15 +142,76 @@ def test_an_edit_of_the_scale(edited, change, expected):
     check(edited, expected)
 
 
+WORDS = [  # a comment, a docstring, log lines, error messages, and all of core
+    ("training/loop.py", "# The training process itself", "# Now the training process itself"),
+    ("training/job.py", '"""Train one run and', '"""Train, in other words, one run and'),
+    ("data/storage.py", "the prepared dataset is damaged", "the arrays are damaged"),
+    ("data/labels.py", "import pyarrow as pa\n", "import pyarrow as pa\n\n"),
+    ("training/devices.py", "torch finds no GPU here", "torch sees no GPU"),
+    ("results/summary.py", "none of its runs has a", "no run of it has a"),
+    ("core/errors.py", "did you mean", "is it"),
+    ("core/log.py", "print(line, flush=True)", "print(line.strip(), flush=True)"),
+    ("core/progress.py", "BEAT_S = 10.0", "BEAT_S = 9.0"),
+    ("core/parquet.py", "READERS = 4", "READERS = 3"),
+]
+
+
+def reword(project: Project) -> None:
+    for file, old, new in WORDS:
+        project.edit(f"{LIBRARY}/{file}", old, new)
+    path = next((project.folder / LIBRARY / "training").glob("job.py"))
+    text = path.read_text()
+    assert 'log(f"' in text
+    path.write_text(text.replace('log(f"', 'log(f"now: '))
+
+
+def test_words_and_core_rerun_nothing(edited):
+    reword(edited)
+    check(edited, Expected())
+
+
+def test_a_training_with_other_words_and_another_core_gives_the_same_numbers(edited):
+    before = edited.folder / "results/tiny/runs/digits-small_cnn/symmetric20/ivon/seed0/metrics.parquet"
+    expected, _ = parquet.read_frame(before)
+    before.unlink()
+    reword(edited)
+    edited.made(str(before.relative_to(edited.folder)), "--cores", "1")
+    frame, _ = parquet.read_frame(before)
+    columns = [column for column in expected.columns if column not in NOT_REPRODUCED]
+    pd.testing.assert_frame_equal(frame[columns], expected[columns], check_exact=True)
+
+
+COLUMN = ('        ("label", pa.int64()),\n', '        ("label", pa.int64()),\n        ("neighbours", pa.float64()),\n')
+
+
+def test_a_column_more_in_fig_3s_table_remakes_that_table_and_what_reads_it(edited):
+    file, label = f"{LIBRARY}/results/tables/examples.py", '        ("label", pa.int64()),\n'
+    edited.edit(file, label, label + '        ("distance", pa.float64()),\n')
+    edited.edit(file, "frame.assign(neighbours_disagree=", "frame.assign(distance=0.0, neighbours_disagree=")
+    check(edited, Expected(tables=["fig3"]))
+
+
+def test_a_column_more_in_the_claims_table_remakes_that_table_and_the_report(edited):
+    edited.edit(
+        f"{LIBRARY}/results/claims/judge.py",
+        '("why", pa.string()),',
+        '("why", pa.string()),\n        ("by", pa.string()),',
+    )
+    check(edited, Expected(others=lambda planned: CLAIMS))
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("training.py", "# The training process itself", "# Now the training process itself", Expected()),
-        ("training.py", '"""Train what is left of all epochs;', '"""Train, in other words;', Expected()),
         ("methods/sam.py", "EPSILON = 1e-12", "EPSILON = 1e-11", Expected(runs=of_method("sam"))),
         ("figures/fig7.py", "FAINT = 0.35", "FAINT = 0.3", Expected(drawn=["fig7"])),
-        ("report/_text.py", "Download: [PDF]", "Get: [PDF]", Expected(others=report)),
-        ("claims/thresholds.py", "SENSITIVE = 10.0", "SENSITIVE = 9.0", Expected(others=lambda planned: CLAIMS)),
+        ("results/report/markdown.py", "Download: [PDF]", "Get: [PDF]", Expected(others=report)),
+        (
+            "results/claims/thresholds.py",
+            "SENSITIVE = 10.0",
+            "SENSITIVE = 9.0",
+            Expected(others=lambda planned: CLAIMS),
+        ),
     ],
 )
 def test_an_edit_of_the_code(edited, file, old, new, expected):
@@ -157,9 +220,18 @@ def test_an_edit_of_the_code(edited, file, old, new, expected):
 
 
 def test_a_helper_that_all_trainings_import_reruns_all_of_them(edited):
-    path = edited.folder / LIBRARY / "schedules.py"
+    path = edited.folder / LIBRARY / "training/schedules.py"
     path.write_text(path.read_text() + "\nUNUSED = 1\n")
-    check(edited, Expected(runs=lambda run: True))
+    planned, runs = edited.would_run("tiny"), plan.Plan("tiny", edited.folder / "config").runs
+    assert planned["train"] + planned["train_keeping_posterior"] == len(runs)
+    assert not {"prepare_dataset", "corrupt_labels"} & planned.keys()
+
+
+def test_the_number_of_posterior_samples_reruns_ivons_runs_alone(edited):
+    edited.change(lambda scale: scale.update(eval_mc_samples=3))
+    planned, runs = edited.would_run("tiny"), plan.Plan("tiny", edited.folder / "config").runs.values()
+    expected = sum(run.method == "ivon" for run in runs)
+    assert 0 < planned["train"] + planned["train_keeping_posterior"] == expected < len(runs)
 
 
 def test_the_bytes_of_a_dataset_rerun_all_that_reads_it(edited):
@@ -167,21 +239,9 @@ def test_the_bytes_of_a_dataset_rerun_all_that_reads_it(edited):
     check(edited, Expected(runs=lambda run: True, others=everything))
 
 
-def test_a_helper_that_only_sam_imports_reruns_sam_alone(edited):
-    (edited.folder / LIBRARY / "methods/_helper.py").write_text('"""A helper."""\n\nVALUE = 1\n')
-    edited.edit(
-        f"{LIBRARY}/methods/sam.py",
-        "from adaptive_smoothing.batch_norm",
-        "from adaptive_smoothing.methods._helper import VALUE  # noqa: F401\nfrom adaptive_smoothing.batch_norm",
-    )
-    edited.made("tiny", "--cores", "2")
-    edited.edit(f"{LIBRARY}/methods/_helper.py", "VALUE = 1", "VALUE = 2")
-    check(edited, Expected(runs=of_method("sam")))
-
-
 def test_a_seed_less_redraws_and_deletes_nothing(edited):
     edited.change(lambda scale: scale["figures"]["fig9"]["runs"][0].update(seeds=[0, 1]))
-    edited.made("tiny", "--cores", "2")
+    edited.made("paper_figures/tiny/fig9.pdf", "--cores", "2")
     second = [file for file in outputs(edited) if "/seed1/" in file]
     assert len(second) == 5
     edited.change(lambda scale: scale["figures"]["fig9"]["runs"][0].update(seeds=[0]))
@@ -196,10 +256,12 @@ def test_a_method_that_nobody_uses_reruns_nothing(edited):
 
 def test_a_value_taken_back_is_not_trained_again(edited):
     """What was made under the old value is overwritten; what other values made is still there."""
+    table = "results/tiny/figures/fig5.parquet"
     edited.change(lambda scale: scale["figures"]["fig5"]["runs"][0]["methods"]["sam"].update(rho=[0.05]))
-    check(edited, Expected(tables=["fig5"]))
+    assert edited.would_run(table) == {"collect": 1}
+    edited.made(table, "--cores", "2")
     edited.change(lambda scale: scale["figures"]["fig5"]["runs"][0]["methods"]["sam"].update(rho=[0.05, 0.5]))
-    check(edited, Expected(tables=["fig5"]))
+    assert edited.would_run(table) == {"collect": 1}
 
 
 def test_git_checkout_back_and_forth_reruns_nothing(edited):

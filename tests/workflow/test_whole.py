@@ -98,7 +98,7 @@ def test_a_fresh_copy_with_the_results_has_nothing_to_do(finished, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(finished.folder, other, copy_function=shutil.copyfile)
     copy = type(finished)(other)
-    text = copy.made("tiny", "--cores", "1", "--config", "data_root=/elsewhere", "warm=false")
+    text = copy.made("tiny", "--cores", "1", "--config", "data_root=/elsewhere", "fork_server=false")
     assert "Nothing to be done" in text
     assert copy.would_run("tiny") == {}
 
@@ -145,14 +145,14 @@ def test_a_methods_learning_rate_reruns_its_runs(edited):
     assert edited.would_run("tiny") == {"train": 1, "collect": 1, "draw": 1, **TOLD}
 
 
-def test_one_core_and_cold_processes_give_the_same_metrics(finished, tmp_path):
-    """One job at a time, without the warm process, in another folder: the same tables, and the same figures."""
+def test_one_core_without_the_fork_server_gives_the_same_metrics(finished, tmp_path):
+    """One job at a time, without the fork server, in another folder: the same tables, and the same figures."""
     other = tmp_path / "other"
     shutil.copytree(finished.folder, other, ignore=shutil.ignore_patterns("results", "data", ".snakemake", "logs"))
     alone = type(finished)(other)
     target = "paper_figures/tiny/fig6.pdf"
     (other / target).unlink()
-    alone.edit("Snakefile", "    warm_process.start()", "    pass")
+    alone.edit("Snakefile", "        server.start()", "        pass")
     alone.made(target, "results/tiny/figures/fig9.parquet", "--cores", "1")
     ours, theirs = metrics(finished.folder), metrics(other)
     assert len(theirs) == 4 + 5

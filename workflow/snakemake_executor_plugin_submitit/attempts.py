@@ -62,11 +62,6 @@ def append(path: Path, entry: Entry) -> bool:
         return False
 
 
-def finished(entries: Sequence[Entry]) -> bool:
-    """Return whether an attempt has finished the job."""
-    return any(entry.event == DONE for entry in entries)
-
-
 def count(entries: Sequence[Entry], event: str) -> int:
     """Return how often an event happened."""
     return sum(entry.event == event for entry in entries)
@@ -108,10 +103,6 @@ class AttemptLog:
         self._began = time.time()
         self._attempt = f"{os.getpid()}-{self._began:.6f}"
 
-    def entries(self) -> list[Entry]:
-        """Return all entries."""
-        return read(self.path)
-
     def record(self, event: str, group: int = 0) -> bool:
         """Record an event of this attempt, whose process group is `group`; return whether that worked."""
         started = processes.started(group) if group else ""
@@ -120,6 +111,6 @@ class AttemptLog:
 
     def newer_attempt(self) -> Entry | None:
         """Return the start of an attempt that began after this one, None if there is none."""
-        last = last_start(self.entries())
+        last = last_start(read(self.path))
         newer = last is not None and last.attempt != self._attempt and last.time > self._began
         return last if newer else None

@@ -63,14 +63,12 @@ class Submission:
         """Return the journal's records that describe this submission."""
         submit = {"do": "submit", **asdict(self)}
         del submit["job_id"], submit["ended"], submit["cancelled"]
-        records = [submit]
-        if self.job_id is not None:
-            records.append({"do": "id", "token": self.token, "id": self.job_id})
-        if self.cancelled:
-            records.append({"do": "cancel", "token": self.token, "index": sorted(self.cancelled)})
-        if self.ended:
-            records.append({"do": "end", "token": self.token, "index": sorted(self.ended)})
-        return records
+        events = {"id": self.job_id, "cancel": sorted(self.cancelled), "end": sorted(self.ended)}
+        return [submit, *(self.record(kind, value) for kind, value in events.items() if value)]
+
+    def record(self, kind: str, value: Any) -> dict[str, Any]:
+        """Return the journal's record of an event of this submission."""
+        return {"do": kind, "token": self.token, "id" if kind == "id" else "index": value}
 
 
 class InUse(Exception):
@@ -112,17 +110,17 @@ class Journal:
 
     def accepted(self, submission: Submission) -> None:
         """Record the id that SLURM gave. On a full disk this is written later; the job's name still finds it."""
-        self._write_or_keep({"do": "id", "token": submission.token, "id": submission.job_id})
+        self._write_or_keep(submission.record("id", submission.job_id))
 
     def ended(self, submission: Submission, indices: Iterable[int]) -> None:
         """Record that tasks have ended; on a full disk this is written later."""
         submission.ended.update(indices)
-        self._write_or_keep({"do": "end", "token": submission.token, "index": sorted(submission.ended)})
+        self._write_or_keep(submission.record("end", sorted(submission.ended)))
 
     def cancelled(self, submission: Submission, indices: Iterable[int]) -> None:
         """Record that tasks were cancelled; they may still be saving when the next Snakemake starts."""
         submission.cancelled.update(indices)
-        self._write_or_keep({"do": "cancel", "token": submission.token, "index": sorted(submission.cancelled)})
+        self._write_or_keep(submission.record("cancel", sorted(submission.cancelled)))
 
     def close(self) -> None:
         """Unlock the journal."""

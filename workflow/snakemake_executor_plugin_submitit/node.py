@@ -116,8 +116,8 @@ class Attempt:
 
     def run(self) -> str:
         """Run the command; return if it succeeded, raise if it failed, leave the process if it was interrupted."""
-        before = self._log.entries()
-        if attempts.finished(before):
+        before = attempts.read(self._log.path)
+        if attempts.count(before, attempts.DONE):
             write_to_job_log("an earlier attempt has done this job; nothing is run again")
             return self._summary()
         self._end_previous_attempt(before)
@@ -198,7 +198,7 @@ class Attempt:
     def _record_interruption(self, event: str) -> int:
         """Record why the job was interrupted and return how often it has timed out."""
         recorded = self._record(event)
-        used = attempts.count(self._log.entries(), attempts.TIMEOUT) + self._job.timeouts_before
+        used = attempts.count(attempts.read(self._log.path), attempts.TIMEOUT) + self._job.timeouts_before
         # On a full disk SLURM's own count of restarts is the bound.
         return used if recorded else max(used, int(os.environ.get("SLURM_RESTART_COUNT", 0))) + 1
 
@@ -232,7 +232,7 @@ class Attempt:
         return recorded
 
     def _summary(self) -> str:
-        return attempts.summary(self._log.entries(), self._job.max_timeouts, self._job.timeouts_before)
+        return attempts.summary(attempts.read(self._log.path), self._job.max_timeouts, self._job.timeouts_before)
 
 
 def wait_for_room(log: Path, give_up_s: float) -> None:

@@ -25,43 +25,25 @@ def _number(default: int, least: int, text: str) -> Any:
 class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # the interface has no types
     """Settings of the plugin."""
 
-    cluster: str = _setting(
-        "slurm",
-        "Where jobs run: 'slurm'; 'local', the same code on this machine; 'debug', one after the other in this very "
-        "process.",
-    )
+    cluster: str = _setting("slurm", "Where jobs run: 'slurm'; 'local' (this machine); 'debug' (this very process).")
     folder: str = _setting(
         ".snakemake/submitit",
-        "Folder of pickles, job logs and the journal; on a cluster it must be seen by all nodes. It is made readable "
-        "for its owner only, since a pickle is code.",
+        "Pickles, job logs and journal; all nodes must see it. Only its owner may read it, since a pickle is code.",
     )
     signal_delay: int = _number(90, 5, "Seconds before its time limit at which a job is told to save and stop.")
     max_timeouts: int = _number(
-        3,
-        0,
-        "How often a job that saved and stopped at its time limit is put back into the queue; preemptions are not "
-        "counted.",
+        3, 0, "Requeues of a job that saved and stopped at its time limit, not at a preemption."
     )
     max_array_size: int = _number(0, 0, "Most jobs in one array; 0 asks the cluster for its MaxArraySize.")
     array_parallelism: int = _number(0, 0, "Most jobs of one array that run at a time; 0 leaves that to SLURM.")
-    use_srun: str = _setting(
-        "true",
-        "Whether a job is started by srun ('true') or by the batch script itself ('false', for clusters where srun "
-        "misbehaves).",
-    )
+    use_srun: str = _setting("true", "Whether srun starts a job ('true') or the batch script becomes it ('false').")
     job_prefix: str = _setting("smk", "SLURM job names are PREFIX-RULE-TOKEN; TOKEN tells submissions apart.")
     wckey: str | None = _setting(None, "Workload characterisation key to submit with; none by default.", type=str)
-    patience: int = _number(
-        180, 0, "Seconds for which a job may be unknown to SLURM, with no result, before it counts as failed."
-    )
-    max_query_interval: int = _number(
-        120, 1, "SLURM is asked for states at growing intervals, at most this many seconds; results need no query."
-    )
+    patience: int = _number(180, 0, "Seconds after which a job without a result that SLURM does not know has failed.")
+    max_query_interval: int = _number(120, 1, "Most seconds between two queries to SLURM; results need no query.")
     command_timeout: int = _number(60, 1, "Seconds after which a hanging sbatch, squeue, sacct or scancel is given up.")
     keep_logs: bool = _setting(False, "Keep the logs of jobs that succeeded, too; by default only failures' stay.")
-    keep_days: int = _number(
-        30, 0, "Days for which logs of failed jobs are kept; older ones are removed at the next start."
-    )
+    keep_days: int = _number(30, 0, "Days for which logs of failed jobs are kept.")
 
     def __post_init__(self) -> None:
         """Refuse illegal values, naming the option."""

@@ -31,6 +31,13 @@ TABLE = "results/{scale}/figures/{figure}.parquet"
 DRAWN = "results/{scale}/figures/{figure}.drawn.json"  # hashes of the table and of what was drawn from it
 
 
+def figure_of_table(path: str, scale: str) -> str | None:
+    """Return the figure whose table a path is; None if it is no table of the scale."""
+    before, after = TABLE.format(scale=scale, figure="\n").split("\n")
+    match = re.fullmatch(f"{re.escape(before)}([A-Za-z0-9_]+){re.escape(after)}", path)
+    return match[1] if match else None
+
+
 def figure_base(scale: str, figure: str) -> str:
     """Return a figure's path without its ending: the paper's own scale lies at the top, every other in its folder."""
     folder = "paper_figures" if scale == PAPER else f"paper_figures/{scale}"

@@ -4,21 +4,14 @@ import math
 
 
 def span(seconds: float) -> str:
-    """Return a time in words: '8.3 s', '34 min', '2.5 h'."""
+    """Return a time in words, rounded: '8.3 s', '34 min', '2.5 h', '4,200 h'."""
     if not math.isfinite(seconds):
         return "unknown"
     if seconds < 60:
         return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
-
-
-def short(seconds: float) -> str:
-    """Return a time with as many digits as an estimate has: '3.2 s', '12 min', '5.1 h', '4,200 h'."""
-    if seconds < 99.5:
-        return f"{seconds:.2g} s"
-    if seconds < 5970:
+    if seconds < 3600:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.2g} h" if seconds < 358_200 else f"{seconds / 3600:,.0f} h"
+    return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 3600:,.0f} h"
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,6 @@ The record, `<figure>.drawn.json`, is {"table": sha256, "files": {path: sha256}}
 hand makes one of these hashes wrong.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.core.files import atomic_write
+from adaptive_smoothing.core.files import atomic_write, sha256_of
 from adaptive_smoothing.core.options import Strict
 
 # matplotlib writes both uncompressed, and escapes parentheses in other entries, so that no title can pose as this one.
@@ -38,15 +37,15 @@ def keywords(table: str) -> str:
 def table_named_in(figure: str | Path) -> str:
     """Return the sha256 of the table that a PDF or PNG says it was drawn from; raise UserError if it does not say."""
     pattern = _NAMED_TABLE.get(Path(figure).suffix)
-    found = set(pattern.findall(_read(figure))) if pattern else set()
-    if len(found) != 1:
+    hashes = set(pattern.findall(_read_bytes(figure))) if pattern else set()
+    if len(hashes) != 1:
         raise UserError(f"{figure}: its metadata does not name the hash of one table, as every figure drawn here does")
-    return str(found.pop().decode())
+    return str(hashes.pop().decode())
 
 
 def write_record(path: str, table: str, files: Sequence[str]) -> None:
     """Write the record of figure files just drawn from the table with this sha256."""
-    record = DrawRecord(table=table, files={file: sha256(file) for file in files})
+    record = DrawRecord(table=table, files={file: sha256_of(file) for file in files})
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(record.model_dump(), indent=2, sort_keys=True) + "\n")
 
@@ -54,17 +53,12 @@ def write_record(path: str, table: str, files: Sequence[str]) -> None:
 def read_record(path: str | Path) -> DrawRecord:
     """Return a record; raise UserError for a missing or damaged one."""
     try:
-        return DrawRecord.model_validate_json(_read(path))
+        return DrawRecord.model_validate_json(_read_bytes(path))
     except ValidationError:
         raise UserError(f"{path}: is not the record of a drawn figure; delete it and draw the figure again") from None
 
 
-def sha256(path: str | Path) -> str:
-    """Return a file's sha256; raise UserError if it cannot be read."""
-    return hashlib.sha256(_read(path)).hexdigest()
-
-
-def _read(path: str | Path) -> bytes:
+def _read_bytes(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:

@@ -29,7 +29,7 @@ class FigurePlan:
     @property
     def drawing_code(self) -> Code:
         """The code that draws the figure."""
-        return stages.code("draw", figure=self.name)
+        return stages.code("draw", figure=self.description["kind"])
 
 
 def shared_runs(figures: Mapping[str, Figure], builder: RunBuilder) -> dict[str, tuple[Run, ...]]:
@@ -48,10 +48,12 @@ def shared_runs(figures: Mapping[str, Figure], builder: RunBuilder) -> dict[str,
 def description(name: str, scale: Scale, scale_name: str) -> dict[str, Any]:
     """Return what a figure's table says of itself, so that drawing needs the table alone."""
     figure = scale.every_figure[name]
-    options = validate_options("figure", name, figure.options, scale_name)
+    kind = figure.kind_of(name)
+    options = validate_options("figure", kind, figure.options, scale_name)
     return {
         "figure": name,
-        "table": registry.constant("figure", name, "TABLE"),
+        "kind": kind,
+        "table": registry.constant("figure", kind, "TABLE"),
         "scale": scale_name,
         "label": scale.label,
         "title": figure.title,

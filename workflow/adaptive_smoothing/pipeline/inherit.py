@@ -1,21 +1,11 @@
-"""A scale that inherits: another scale, with some of its values replaced.
+"""A scale that inherits: another scale, with some values replaced (docs/scales.md has an example).
 
-    inherits: paper
-    cut: {epochs: 20}
-    overrides:
-      label: "the paper on my dataset, 20 epochs"
-      datasets:
-        mine: {name: image_folder, options: {crop: 32}, validation: 0}
-      setups:
-        cifar10: {dataset: mine}
-      figures: {fig9: null}
+Mappings of `overrides` merge into those of the other scale at every depth. Any other value, a list too, replaces the
+inherited one. `null` removes the inherited key, so the key's default applies. A label is never inherited, so that
+nobody takes the figures for the other scale's.
 
-Mappings of `overrides` merge into those of the other scale, at every depth. Any other value, a list included, replaces
-the inherited one. `null` removes the inherited key, so its default counts again. A label is never inherited: nobody
-shall take the figures for the other scale's.
-
-`cut` comes before `overrides` and says what overrides cannot: the same for every setup and every grid, whatever their
-names and number. A method that is new in paper.yaml is so in the rehearsal at once, with a schedule that fits.
+`cut` applies before `overrides` and says what overrides cannot: the same for every setup and every grid, whatever their
+names. Without it, a setup that is new in paper.yaml would run for all its epochs in the rehearsal.
 """
 
 import math
@@ -47,7 +37,10 @@ class Heir(Strict):
 
 def expand(heir: Heir, base: Content) -> Content:
     """Return the content of a scale that inherits from one with the valid content `base`."""
-    return merge({key: value for key, value in _cut(base, heir.cut).items() if key != "label"}, heir.overrides)
+    content = merge(_cut(base, heir.cut), heir.overrides)
+    if heir.overrides.get("label") is None:
+        content.pop("label", None)
+    return content
 
 
 def merge(base: Content, overrides: Content) -> Content:

@@ -25,7 +25,8 @@ def check(scale: Scale, place: Place) -> None:
     for key, figures in (("figures", scale.figures), ("extras", scale.extras)):
         for name, figure in figures.items():
             _check_figures_name(key, name, place.at(key))
-            validate_options("figure", name, figure.options, place.at(key, name, "options"))
+            _check_kind(name, figure, place.at(key, name))
+            validate_options("figure", figure.kind_of(name), figure.options, place.at(key, name, "options"))
             _FigureCheck(scale, place, (key, name)).check(figure)
 
 
@@ -59,15 +60,19 @@ def _check_hyperparameters(method: str, values: Content, place: Place) -> None:
 
 
 def _check_figures_name(key: str, name: str, place: Place) -> None:
-    """Check a figure against the registered ones that may stand under its key, `figures` or `extras`."""
-    legal = [known for known in registry.names("figure") if known.startswith(EXTRA) == (key == "extras")]
-    if name not in legal and name in registry.names("figure"):
+    """Check that a figure has a name that may stand under its key, `figures` or `extras`."""
+    if name.startswith(EXTRA) != (key == "extras"):
         other = "figures" if key == "extras" else "extras"
         raise UserError(
             f"{place}: '{name}' belongs under '{other}'; names of extras begin with '{EXTRA}', and only those"
         )
-    if name not in legal:
-        raise unknown("figure" if key == "figures" else "extra", name, legal, str(place.at(name)))
+
+
+def _check_kind(name: str, figure: Figure, place: Place) -> None:
+    """Check that a registered figure draws this one: that of its `kind`, or of its own name."""
+    kinds = registry.names("figure")
+    if figure.kind_of(name) not in kinds:
+        raise unknown("figure kind", figure.kind_of(name), kinds, str(place.at("kind") if figure.kind else place))
 
 
 class _FigureCheck:

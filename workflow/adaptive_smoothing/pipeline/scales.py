@@ -3,6 +3,7 @@
 `scale_files.load_scale` reads one; unknown keys are refused at every level. Plan-time only: no torch, no pandas.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
@@ -22,7 +23,14 @@ def _is_scalar(value: Any) -> Any:
     raise PydanticCustomError("scalar", "it must be a number, a word, true or false")
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$", description="letters, digits, '_' and '.' only")]
+def _is_name(word: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_.]+", word):
+        return word
+    raise PydanticCustomError("name", "it must consist of letters, digits, '_' and '.'")
+
+
+Name = Annotated[str, AfterValidator(_is_name)]
+FigureName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", description="letters, digits and '_' only")]
 Axis = Annotated[tuple[Annotated[Any, AfterValidator(_is_scalar)], ...], Field(min_length=1)]
 Grid = dict[str, Axis]  # hyper-parameter → its values
 Seed = Annotated[int, Field(ge=0)]
@@ -108,18 +116,21 @@ class RunGrid(Strict):
     setup: Name
     noises: tuple[Name, ...] = Field(min_length=1)
     methods: dict[str, Grid] = Field(min_length=1)
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = Field(
-        default=None, description="null: the scale's"
-    )
+    seeds: Seeds | None = Field(default=None, description="null: the scale's")
 
 
 class Figure(Strict):
-    """One figure: its title, its runs, whether each run's label noise is measured, and the figure's own options."""
+    """One figure: its title, its runs, whether each run's label noise is measured, and the options of its kind."""
 
     title: str
+    kind: Name | None = Field(default=None, description="the registered figure that draws it; null: that of its name")
     runs: tuple[RunGrid, ...] = ()
     label_noise_mc_samples: PositiveInt | None = None
     options: dict[str, Any] = {}
+
+    def kind_of(self, name: str) -> str:
+        """Return the registered kind of this figure, whose name is `name`."""
+        return self.kind or name
 
 
 class Scale(Strict):
@@ -139,8 +150,8 @@ class Scale(Strict):
     datasets: dict[Name, Dataset]
     noises: dict[Name, NoiseEntry]
     setups: dict[Name, Setup]
-    figures: dict[Name, Figure]
-    extras: dict[Name, Figure] = Field(
+    figures: dict[FigureName, Figure]
+    extras: dict[FigureName, Figure] = Field(
         default={}, description="figures that the paper does not have, from runs that it does; no part of the scale"
     )
 
@@ -158,7 +169,9 @@ class Settings(Strict):
     data_root: str | None = Field(default=None, description="folder of downloaded archives; default data/raw")
     device: Device | None = Field(default=None, description="overrides the scale's choice of device")
     assign_gpus: bool = Field(default=False, description="each local training takes free GPUs for itself")
-    warm: bool = Field(default=True, description="whether one warm process serves all local jobs")
+    fork_server: bool = Field(
+        default=True, description="whether local jobs are forks of one process that has imported torch"
+    )
     scale: Name = Field(default="paper", description="whose claims and extras the targets of these names make")
 
 

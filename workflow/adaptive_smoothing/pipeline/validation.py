@@ -26,29 +26,22 @@ RENAMED = {
     "speed": "performance",
     "train_evaluation": "train_eval_subset",
 }
-# pydantic's type of error → the rule that the value breaks
+# What a value must be, by the first word of pydantic's type of error
+TYPES = {
+    "bool": "true or false",
+    "dict": "a mapping",
+    "float": "a number",
+    "int": "a whole number",
+    "list": "a list",
+    "model": "a mapping",
+    "string": "a text",
+    "tuple": "a list",
+}
+# What else it must be, by the whole type
 RULES = {
-    "bool_parsing": "it must be true or false",
-    "bool_type": "it must be true or false",
-    "dict_type": "it must be a mapping",
-    "finite_number": "it must be a finite number",
-    "float_parsing": "it must be a number",
-    "float_type": "it must be a number",
-    "greater_than": "it must be greater than {gt:g}",
-    "greater_than_equal": "it must be at least {ge:g}",
-    "int_from_float": "it must be a whole number",
-    "int_parsing": "it must be a whole number",
-    "int_type": "it must be a whole number",
-    "less_than": "it must be less than {lt:g}",
-    "less_than_equal": "it must be at most {le:g}",
-    "list_type": "it must be a list",
-    "model_attributes_type": "it must be a mapping",
-    "model_type": "it must be a mapping",
-    "string_pattern_mismatch": "it must consist of letters, digits, '_' and '.'",
+    "string_pattern_mismatch": "it must match {pattern}",
     "string_too_short": "it must not be empty",
-    "string_type": "it must be a text",
-    "too_short": "it needs {min_length} or more entries",
-    "tuple_type": "it must be a list",
+    "too_short": "it must not be empty",
 }
 
 
@@ -113,8 +106,12 @@ class Problem:
 
     @property
     def _rule(self) -> str:
-        rule = RULES.get(self.details["type"])
-        return rule.format(**self.details.get("ctx", {})) if rule else self.details["msg"].removeprefix("Value error, ")
+        problem = self.details["type"]
+        if problem in RULES:
+            return RULES[problem].format(**self.details.get("ctx", {}))
+        if expected := TYPES.get(problem.partition("_")[0]):
+            return f"it must be {expected}"
+        return self.details["msg"].removeprefix("Value error, ").replace("Input should", "it must")
 
 
 def validate(adapter: TypeAdapter[Any], content: object, place: Place | str) -> Any:

@@ -1,41 +1,52 @@
-"""From runs to the tidy table behind a figure: all a reader needs to redraw it. One file of tables/ a kind."""
+"""From runs to the tidy table behind a figure: all a reader needs to redraw it. tables/<kind>.py makes its rows."""
 
-import hashlib
-from pathlib import Path
+from typing import Any
 
 from adaptive_smoothing.core import parquet, registry
 from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.core.log import log
+from adaptive_smoothing.core.options import Field, Strict
 from adaptive_smoothing.results import consistency
-from adaptive_smoothing.results.inputs import Description, Inputs
+from adaptive_smoothing.results.inputs import Inputs
 
 
-def collect(
-    description: Description,
-    runs: list[str],
-    metrics: list[str],
-    label_noise: list[str],
-    folders: list[str],
-    output: str,
-    code: dict[str, str],
-    strict: bool,
-) -> None:
-    """Write a figure's table.
+class CollectJob(Strict):
+    """A figure, the files of its runs, all in the order of `runs`, and the table to write."""
 
-    Args: `description` as made by plan.py; `metrics` and `label_noise` the runs' files (the latter empty where the
-    figure does not need them) and `folders` their prepared datasets, all in the order of `runs`; `strict`, whether
-    mixed results are an error.
+    description: dict[str, Any] = Field(description="what the table says of the figure, as the plan has it")
+    runs: tuple[str, ...]
+    metrics: tuple[str, ...] = Field(description="a file a run")
+    label_noise: tuple[str, ...] = Field(default=(), description="a file a run; none: the figure does not show it")
+    folders: tuple[str, ...] = Field(description="a prepared dataset a run")
+    output: str
+    code: dict[str, str] = Field(description="module → digest of the code that the job reaches")
+    strict: bool = Field(description="whether mixed results are an error")
+
+
+def collect(**fields: Any) -> None:
+    """Write a figure's table; `fields` are those of CollectJob, as plain values.
+
+    Raises UserError for a damaged file and, where that is forbidden, for mixed results.
     """
-    read = list(parquet.read_all(metrics))
-    inputs = Inputs(description, runs, [table for table, _, _ in read], label_noise, folders)
-    table, extra = registry.load("table", description["table"]).make(inputs)
-    sources = {run: {**metadata, "sha256": digest} for run, (_, metadata, digest) in zip(runs, read, strict=True)}
-    for run, path in zip(runs, label_noise, strict=False):  # none where the figure does not show it
-        sources[run]["label_noise_sha256"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    devices = {run: metric.column("device")[0].as_py() for run, metric in zip(runs, inputs.metrics, strict=True)}
+    job = CollectJob.model_validate(fields)
+    contents = list(parquet.read_all(job.metrics))
+    inputs = Inputs(job.description, job.runs, [table for table, _, _ in contents], job.label_noise, job.folders)
+    table, additions = registry.load("table", job.description["table"]).make(inputs)
+    sources = {run: {**made, "sha256": digest} for run, (_, made, digest) in zip(job.runs, contents, strict=True)}
+    for run, path in zip(job.runs, job.label_noise, strict=False):
+        sources[run]["label_noise_sha256"] = sha256_of(path)
+    devices = {run: metrics.column("device")[0].as_py() for run, metrics in zip(job.runs, inputs.metrics, strict=True)}
     mixed = consistency.problems(sources, devices)
-    for sentence in mixed:
-        log(f"warning: {description['figure']} is mixed: {sentence}")
-    if strict and mixed:
-        raise UserError(f"figure {description['figure']} is mixed, and strict=true forbids that: {'; '.join(mixed)}")
-    parquet.write(output, table, {**description, **extra, "code": code, "runs": sources, "mixed": mixed})
+    _report_mixed(job, mixed)
+    description = {**job.description, **additions, "code": job.code, "runs": sources, "mixed": mixed}
+    parquet.write(job.output, table, description)
+
+
+def _report_mixed(job: CollectJob, problems: list[str]) -> None:
+    """Log each way in which results are mixed; raise UserError if there is one and the job is strict."""
+    figure = job.description["figure"]
+    for problem in problems:
+        log(f"warning: {figure} is mixed: {problem}")
+    if job.strict and problems:
+        raise UserError(f"figure {figure} is mixed, and strict=true forbids that: {'; '.join(problems)}")

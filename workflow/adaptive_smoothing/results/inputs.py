@@ -1,5 +1,6 @@
 """What a figure's table is made from, and how a frame becomes a table of a schema."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,13 @@ Description = dict[str, Any]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a table is made from; the lists are parallel, one entry a run."""
+    """What a table is made from; the sequences are parallel, one entry a run."""
 
     description: Description
-    runs: list[str]
-    metrics: list[pa.Table]
-    label_noise: list[str]
-    folders: list[str]
+    runs: Sequence[str]
+    metrics: Sequence[pa.Table]
+    label_noise: Sequence[str]
+    folders: Sequence[str]
 
 
 Table = tuple[pa.Table, Description]  # a table, and what is added to the figure's description

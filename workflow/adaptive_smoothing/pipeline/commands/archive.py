@@ -54,10 +54,11 @@ class Source(BaseModel):
 
 
 class TableRecord(BaseModel):
-    """What a table's metadata says of its origin: scale, figure, and the runs that it was made from."""
+    """What a table's metadata says of its origin: scale, figure with its kind, and the runs that it was made from."""
 
     scale: str
     figure: str
+    kind: str
     runs: dict[Annotated[str, Field(pattern=f"^{PART}(/{PART})*$")], Source]
 
 
@@ -73,7 +74,7 @@ def export(scale: str, file: str) -> str:
             f"make them with 'snakemake {scale}'"
         )
     files = {path: Path(path).read_bytes() for path in needed}
-    _check(files, scale, "results")
+    _check_results(files, scale, "results")
     with atomic_write(file) as temporary:
         _pack(files, scale, temporary)
     size = Path(file).stat().st_size / 1e6
@@ -107,8 +108,8 @@ def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> str:
     """
     if not plan.CONFIG.is_dir():
         raise UserError(f"there is no folder '{plan.CONFIG}' here; call figures-from in the project's folder")
-    scale, files = _read(file, largest)
-    figures = {figure: path for figure in registry.names("figure") if (path := _table(scale, figure)) in files}
+    scale, files = _read_archive(file, largest)
+    figures = {figure: path for path in sorted(files) if (figure := paths.figure_of_table(path, scale))}
     if not force and (differing := _differing(scale, files, figures)):
         raise UserError(
             f"{file}: {len(differing)} of the project's files differ from the archive's or were drawn from others, the "
@@ -122,7 +123,7 @@ def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> str:
     return f"{len(figures)} figures drawn: {paths.figure_base(scale, '*')}.pdf and .png"
 
 
-def _read(file: str, largest: int) -> tuple[str, Files]:
+def _read_archive(file: str, largest: int) -> tuple[str, Files]:
     """Return an archive's scale and files; raise UserError unless all of it is as it should be."""
     files = _unpacked(file, largest)
     try:
@@ -133,7 +134,7 @@ def _read(file: str, largest: int) -> tuple[str, Files]:
     for path in manifest.members.keys() | files.keys():
         if path not in files or _sha256(files[path]) != manifest.members.get(path):
             raise UserError(f"{file}: {path!r} is missing, was changed, or is not listed in {MANIFEST}")
-    _check(files, manifest.scale, file)
+    _check_results(files, manifest.scale, file)
     return manifest.scale, files
 
 
@@ -153,15 +154,17 @@ def _unpacked(file: str, largest: int) -> Files:
     return files
 
 
-def _check(files: Files, scale: str, source: str) -> None:
+def _check_results(files: Files, scale: str, source: str) -> None:
     """Raise UserError unless the files are tables of figures and the very metrics that these were made from."""
     accounted = set()
-    for figure in registry.names("figure"):
-        if (table := _table(scale, figure)) not in files:
+    for table in sorted(files):
+        figure = paths.figure_of_table(table, scale)
+        if figure is None:
             continue
         record = _table_record(files[table], f"{source}: {table}")
         if (record.scale, record.figure) != (scale, figure):
             raise UserError(f"{source}: {table} is not the table of {figure} at scale '{scale}'")
+        registry.check("figure", record.kind, f"{source}: {table}")
         made_from = {paths.METRICS.format(scale=scale, run=run): run_source for run, run_source in record.runs.items()}
         for path, metrics in made_from.items():
             if path not in files or _sha256(files[path]) != metrics.sha256:
@@ -169,10 +172,6 @@ def _check(files: Files, scale: str, source: str) -> None:
         accounted |= {table, *made_from}
     if foreign := sorted(files.keys() - accounted):
         raise UserError(f"{source}: holds {foreign[0]!r}, which is no table or metrics of scale '{scale}'")
-
-
-def _table(scale: str, figure: str) -> str:
-    return paths.TABLE.format(scale=scale, figure=figure)
 
 
 def _table_record(table: bytes, where: str) -> TableRecord:

@@ -31,7 +31,7 @@ class Selection:
         """Return the named figures; raise UserError for a scale or figure that does not exist."""
         planned = plan.load(scale)
         figures = tuple(planned.figure(name) for name in dict.fromkeys(names or planned.figures))
-        own = [file for figure in figures for file in _files(scale, figure)]
+        own = [file for figure in figures for file in _figure_files(scale, figure)]
         return cls(planned, figures, tuple(own if names else planned.figure_files()))
 
     @property
@@ -45,7 +45,7 @@ class Selection:
         return sum(len(figure.runs) for figure in self.figures) > len(self.runs)
 
 
-def _files(scale: str, figure: FigurePlan) -> list[str]:
+def _figure_files(scale: str, figure: FigurePlan) -> list[str]:
     return [paths.TABLE.format(scale=scale, figure=figure.name), *paths.figure_files(scale, figure.name)]
 
 

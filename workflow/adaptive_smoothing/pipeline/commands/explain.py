@@ -43,29 +43,29 @@ def report(selection: Selection) -> str:
     if not jobs:
         return "everything is up to date"
     reasons = Reasons(selection.plan, jobs)
-    rows = [_row(figure, reasons) for figure in selection.figures]
+    rows = [_figure_row(figure, reasons) for figure in selection.figures]
     if len(selection.figures) > 1:
-        rows.append(_total(selection, reasons))
+        rows.append(_total_row(selection, reasons))
     scale = selection.plan.name
-    if not any(_table(scale, figure) in jobs for figure in selection.figures):
+    if not any(_table_file(scale, figure) in jobs for figure in selection.figures):
         for name, file in (("notes", paths.NOTES), ("claims", paths.CLAIMS), ("report", paths.INDEX)):
             if job := jobs.get(file.format(scale=scale)):
                 rows.append(Row(name, None, None, (reasons.of_job(job),)))
-    return "\n".join(_lines(rows))
+    return "\n".join(_printed_lines(rows))
 
 
-def _table(scale: str, figure: FigurePlan) -> str:
+def _table_file(scale: str, figure: FigurePlan) -> str:
     return paths.TABLE.format(scale=scale, figure=figure.name)
 
 
-def _row(figure: FigurePlan, reasons: Reasons) -> Row:
+def _figure_row(figure: FigurePlan, reasons: Reasons) -> Row:
     done, to_make = _counts(figure.runs, reasons)
     why = [*_trainings(figure, reasons), *_measurements(figure, reasons)]
     why = why or list(_table_or_drawing(figure, reasons)) or ["up to date"]
     return Row(figure.name, done, to_make, (*why, *_damaged(figure, reasons)))
 
 
-def _total(selection: Selection, reasons: Reasons) -> Row:
+def _total_row(selection: Selection, reasons: Reasons) -> Row:
     note = ("runs that figures share are counted once",) if selection.has_shared_runs else ()
     return Row("total", *_counts(selection.runs, reasons), note)
 
@@ -100,7 +100,7 @@ def _counted(counts: Counter[str]) -> list[str]:
 def _table_or_drawing(figure: FigurePlan, reasons: Reasons) -> Iterator[str]:
     """Yield why a figure whose runs are all up to date is made again."""
     scale = reasons.plan.name
-    if table := reasons.jobs.get(_table(scale, figure)):
+    if table := reasons.jobs.get(_table_file(scale, figure)):
         yield f"table: {reasons.of_table(figure, table)}"
     elif drawing := reasons.jobs.get(paths.figure_files(scale, figure.name)[0]):
         yield f"drawing: {reasons.of_job(drawing)}"
@@ -108,14 +108,14 @@ def _table_or_drawing(figure: FigurePlan, reasons: Reasons) -> Iterator[str]:
 
 def _damaged(figure: FigurePlan, reasons: Reasons) -> Iterator[str]:
     """Yield the results that Snakemake takes for current and that the figure's table cannot be made from."""
-    if _table(reasons.plan.name, figure) not in reasons.jobs:
+    if _table_file(reasons.plan.name, figure) not in reasons.jobs:
         return
     for run in figure.runs:
         if not reasons.job_of_run(run) and reasons.is_damaged(run):
             yield f"damaged record, delete its metrics.parquet: {run.name}"
 
 
-def _lines(rows: Sequence[Row]) -> Iterator[str]:
+def _printed_lines(rows: Sequence[Row]) -> Iterator[str]:
     """Yield the table's lines; a long reason continues below its beginning."""
     first = max(len(text) for text in [HEADINGS[0], *(row.name for row in rows)])
     indent = first + sum(len(heading) + 2 for heading in HEADINGS[1:]) + 2

@@ -21,7 +21,7 @@ from adaptive_smoothing.results.text import listed
 LOGS = "logs/{scale}/train"
 
 
-def so_far(scale: str) -> str:
+def report_so_far(scale: str) -> str:
     """Write claims, index.md and index.html of the tables that are there; return a sentence on what is missing.
 
     Raises UserError for an unknown scale, and where no table is there at all.
@@ -30,35 +30,37 @@ def so_far(scale: str) -> str:
     tables, missing = [], {}
     for figure in planned.all_figures:
         table = paths.TABLE.format(scale=scale, figure=figure)
-        if why := _missing(planned, figure, table):
+        if why := _why_missing(planned, figure, table):
             missing[figure] = why
         else:
             tables.append(table)
     if not tables:
         raise UserError(f"scale '{scale}': there is no table of any figure yet; make them with 'snakemake {scale}'")
-    to = {name: _moved(getattr(paths, name).format(scale=scale)) for name in ("CLAIMS", "CLAIMS_TABLE")}
+    claims, claims_table, index, page = (
+        _in_so_far(pattern.format(scale=scale))
+        for pattern in (paths.CLAIMS, paths.CLAIMS_TABLE, paths.INDEX, paths.INDEX_PAGE)
+    )
     label = planned.scale.label
     own = [path for path in tables if Path(path).stem in planned.figures]
-    judge.judge(scale, label, own, to["CLAIMS"], to["CLAIMS_TABLE"], stages.code("judge_claims"))
-    outputs = {"index": _moved(paths.INDEX.format(scale=scale)), "page": _moved(paths.INDEX_PAGE.format(scale=scale))}
+    judge.judge(scale, label, own, claims, claims_table, stages.code("judge_claims"))
     write.write(
-        scale,
-        label,
-        tables,
-        to["CLAIMS"],
-        to["CLAIMS_TABLE"],
+        scale=scale,
+        label=label,
+        tables=tables,
+        claims=claims,
+        claims_table=claims_table,
         documents=list(planned.documents()),
         about=planned.about(),
         policy="warn",
         versions=environment.versions(),
-        outputs=outputs,
+        outputs={"index": index, "page": page},
         missing=missing,
     )
     lacking = f"; not there: {', '.join(missing)}" if missing else ""
-    return f"{outputs['page']}: {len(tables)} of {len(planned.all_figures)} figures{lacking}"
+    return f"{page}: {len(tables)} of {len(planned.all_figures)} figures{lacking}"
 
 
-def _missing(planned: plan.Plan, figure: str, table: str) -> str:
+def _why_missing(planned: plan.Plan, figure: str, table: str) -> str:
     """Return why a figure cannot be reported, '' if it can."""
     try:
         parquet.read(table)
@@ -77,7 +79,7 @@ def _missing(planned: plan.Plan, figure: str, table: str) -> str:
     )
 
 
-def _moved(path: str) -> str:
+def _in_so_far(path: str) -> str:
     return str(Path(path).parent / "so_far" / Path(path).name)
 
 
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="partial_report", description="Report what is there so far.")
     parser.add_argument("scale")
     given = parser.parse_args(arguments)
-    return common.run_command(lambda: print(so_far(given.scale)))
+    return common.run_command(lambda: print(report_so_far(given.scale)))
 
 
 if __name__ == "__main__":

@@ -70,22 +70,22 @@ def _scale_and_figure(figure: str) -> tuple[str, str]:
 
 def _figure_lines(figure: str, record_file: str, table: str) -> Iterator[str]:
     """Check the figure against its record and the table against the figure, and describe both."""
-    record = _record(figure, record_file, table)
+    record = _checked_record(figure, record_file, table)
     for file, expected in record.files.items():
         if file == figure or Path(file).exists():
-            _check(file, expected, f"{record_file} records")
+            _check_hash(file, expected, f"{record_file} records")
     named = draw_record.table_named_in(figure)
     if record.table != named:
         raise UserError(f"{record_file}: says the table's sha256 was {record.table}, but {figure} says {named}")
     yield figure
     yield f"  sha256 {record.files[figure]}, as {record_file} records"
     yield f"  names its table by sha256 {named}"
-    _check(table, named, f"{figure} names as that of the table it was drawn from")
+    _check_hash(table, named, f"{figure} names as that of the table it was drawn from")
     yield table
     yield f"  sha256 {named}, as the figure says"
 
 
-def _record(figure: str, file: str, table: str) -> draw_record.DrawRecord:
+def _checked_record(figure: str, file: str, table: str) -> draw_record.DrawRecord:
     for needed in (figure, file, table):
         if not Path(needed).is_file():
             raise UserError(f"{needed}: does not exist, so that {figure} cannot be traced; draw the figure again")
@@ -95,7 +95,7 @@ def _record(figure: str, file: str, table: str) -> draw_record.DrawRecord:
     return record
 
 
-def _check(file: str, expected: str, source: str) -> None:
+def _check_hash(file: str, expected: str, source: str) -> None:
     """Raise UserError unless the file has the sha256 that `source` ('… records') gives."""
     if (actual := sha256_of(file)) != expected:
         raise UserError(f"{file}: was changed: its sha256 is {actual}, not {expected}, which {source}")
@@ -107,7 +107,7 @@ def _check_label_noise(table: str, scale: str, description: dict[str, Any]) -> N
     for name, source in description["runs"].items():
         file = paths.LABEL_NOISE.format(scale=scale, run=name, samples=samples)
         if "label_noise_sha256" in source and Path(file).exists():
-            _check(file, source["label_noise_sha256"], f"{table} names as that of the file it was made from")
+            _check_hash(file, source["label_noise_sha256"], f"{table} names as that of the file it was made from")
 
 
 def _checked_runs(
@@ -119,7 +119,7 @@ def _checked_runs(
         metrics = paths.METRICS.format(scale=scale, run=name)
         cost = known.get(name)
         if here := Path(metrics).exists():
-            _check(metrics, source["sha256"], f"{table} names as that of the file it was made from")
+            _check_hash(metrics, source["sha256"], f"{table} names as that of the file it was made from")
             cost = cost or run_costs.costs_by_run(parquet.read_frame(metrics)[0]).get(name)
         runs.append(TracedRun(name, source, cost, here))
     return runs

@@ -5,15 +5,13 @@ the paper leaves something open. Each variant is judged. The numbers that verdic
 A claim about several scenarios is reproduced only if each of them is.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
 from adaptive_smoothing.core import parquet
-from adaptive_smoothing.core.files import atomic_write
+from adaptive_smoothing.core.files import atomic_write, sha256_of
 from adaptive_smoothing.results.claims import baselines, label_noise, page, sensitivity, thresholds
 from adaptive_smoothing.results.claims.page import ALL, Row
 from adaptive_smoothing.results.claims.samples import AVERAGED, OPEN, PAPER, VALIDATION, AnalysisVariant, Table
@@ -114,7 +112,7 @@ def judge(scale: str, label: str | None, tables: list[str], report: str, table: 
     contents = [parquet.read_frame(path) for path in tables]
     by_figure = {description["figure"]: (frame, description) for frame, description in contents}
     rows = [row for claim in CLAIMS for variant in claim.variants for row in _claim_rows(claim, variant, by_figure)]
-    sources = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in tables}
+    sources = {path: sha256_of(path) for path in tables}
     limits = {name: value for name, value in vars(thresholds).items() if name.isupper()}
     made_from = {"scale": scale, "code": code, "tables": sources, "thresholds": limits}
     parquet.write(table, pa.Table.from_pylist(rows, schema=SCHEMA), made_from)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -126,10 +126,15 @@ class Figure:
         return Counter(str(_at(record, keys) or "unknown") for record in self.records.values())
 
 
-def read(tables: Sequence[str], warnings: Mapping[str, tuple[str, ...]] | None = None) -> list[Figure]:
-    """Return the figures of the tables, in their order; raise UserError for a damaged table."""
+def read(
+    tables: Sequence[str], warnings: Callable[[dict[str, Any]], Iterable[str]] = lambda description: ()
+) -> list[Figure]:
+    """Return the figures of the tables, in their order; raise UserError for a damaged table.
+
+    `warnings` returns what a reader must know of a figure, from the description that its table carries.
+    """
     contents = (parquet.read_frame(path) for path in tables)
-    return [Figure(frame, said, (warnings or {}).get(said["figure"], ())) for frame, said in contents]
+    return [Figure(frame, description, tuple(warnings(description))) for frame, description in contents]
 
 
 def _at(record: Mapping[str, Any], keys: Sequence[str]) -> Any:

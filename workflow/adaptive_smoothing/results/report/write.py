@@ -1,7 +1,5 @@
 """From a scale's tables, drawings and verdicts to its report: one text, as Markdown and as HTML that needs no network.
 
-    python -m adaptive_smoothing.report SCALE    what there is so far, also while runs are missing or have failed
-
 results/<scale>/index.md links to the figures; index.html holds all of it in one file; results/<scale>/report/ holds a
 page a section for Snakemake's own report, and pages.json, which says where in it each page belongs.
 """
@@ -13,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from adaptive_smoothing.core import environment, parquet, paths
 from adaptive_smoothing.core.files import atomic_write
+from adaptive_smoothing.core.options import Field, Strict
 from adaptive_smoothing.results import notes
 from adaptive_smoothing.results.report import facts, html, markdown
 
@@ -35,52 +35,50 @@ class Section:
     text: str
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """Where the report goes; the folder of `index` is what links are relative to. No `pages`: none are made."""
+class Outputs(Strict):
+    """Where the report goes; links are relative to the folder of `index`. No `pages`: none are made."""
 
     index: str
     page: str
     pages: str | None = None
 
 
-def write(
-    scale: str,
-    label: str | None,
-    tables: Sequence[str],
-    claims: str,
-    claims_table: str,
-    documents: Sequence[str],
-    about: str,
-    policy: str,
-    versions: dict[str, str],
-    outputs: dict[str, str],
-    missing: dict[str, str] | None = None,
-) -> None:
-    """Write the report of a scale.
+class ReportJob(Strict):
+    """A scale, its tables and verdicts, what else is known of it, and where the report goes."""
 
-    Args: `tables`, the figures' tables; `claims` and `claims_table`, the verdicts as text and as a table; `documents`,
-    Markdown files on deviations and assumptions; `about`, what the scale's file says of itself; `policy` as for
-    notes.write; `versions`, the packages installed now; `outputs`, the fields of Outputs; `missing`, figure → why it
-    is not there. Raises UserError for a damaged table.
+    scale: str
+    label: str | None = Field(description="what the scale calls itself; None: the paper's own scale")
+    tables: tuple[str, ...] = Field(description="the figures' tables")
+    claims: str = Field(description="the verdicts as Markdown")
+    claims_table: str = Field(description="the verdicts as Parquet")
+    documents: tuple[str, ...] = Field(description="Markdown files on deviations and assumptions")
+    about: str = Field(description="what the scale's file says of itself")
+    policy: str = Field(description="what another package version does, as for notes.write")
+    versions: dict[str, str] = Field(description="the packages that are installed now")
+    outputs: Outputs
+    missing: dict[str, str] = Field(default={}, description="figure → why it has no table")
+
+
+def write(**fields: Any) -> None:
+    """Write the report of a scale; `fields` are those of ReportJob, as plain values.
+
+    Raises UserError for a damaged table.
     """
-    to = Outputs(**outputs)
-    descriptions = [parquet.read(path)[1] for path in tables]
-    warnings = {found["figure"]: tuple(notes.warnings(found, policy, versions)) for found in descriptions}
+    job = ReportJob.model_validate(fields)
     report = markdown.Report(
-        scale=scale,
-        label=label,
-        folder=Path(to.index).parent,
-        figures=facts.read(tables, warnings),
-        verdicts=parquet.read(claims_table)[0].to_pylist(),
-        missing=missing or {},
-        about=about,
+        scale=job.scale,
+        label=job.label,
+        folder=Path(job.outputs.index).parent,
+        figures=facts.read(job.tables, lambda description: notes.warnings(description, job.policy, job.versions)),
+        verdicts=parquet.read(job.claims_table)[0].to_pylist(),
+        missing=job.missing,
+        about=job.about,
         writer=_writer(),
     )
-    sections = list(_sections(report, claims, documents))
-    _write_index(report, sections, to)
-    if to.pages is not None:
-        _write_pages(report, sections, to.pages)
+    sections = list(_sections(report, job.claims, job.documents))
+    _write_index(report, sections, job.outputs)
+    if job.outputs.pages is not None:
+        _write_pages(report, sections, job.outputs.pages)
 
 
 def _write_pages(report: markdown.Report, sections: Sequence[Section], folder: str) -> None:
@@ -88,20 +86,20 @@ def _write_pages(report: markdown.Report, sections: Sequence[Section], folder: s
     for section in sections:
         pictures = html.gallery(_pictures(report), linked=False) if section.key == "overview" else ""
         text = f"# {section.heading}\n\n{section.text}"
-        _write(f"{folder}/{section.key}.html", html.part(section.heading, text, report.folder, pictures))
+        _write_text(f"{folder}/{section.key}.html", html.part(section.heading, text, report.folder, pictures))
     placed: Placed = {section.key: {"category": section.category, "labels": section.labels} for section in sections}
-    _write(f"{folder}/{paths.PLACED}", json.dumps(placed, indent=1, ensure_ascii=False) + "\n")
+    _write_text(f"{folder}/{paths.PLACED}", json.dumps(placed, indent=1, ensure_ascii=False) + "\n")
 
 
-def _write_index(report: markdown.Report, sections: Sequence[Section], to: Outputs) -> None:
+def _write_index(report: markdown.Report, sections: Sequence[Section], outputs: Outputs) -> None:
     """Write all sections below each other, as Markdown and as HTML."""
     title = f"Adaptive label smoothing at scale '{report.scale}'"
     first, *others = sections
     parts = [f"# {title}\n\n{first.text}", *(f"## {section.heading}\n\n{section.text}" for section in others)]
     text = "\n\n".join(parts) + "\n"
-    _write(to.index, text)
+    _write_text(outputs.index, text)
     pictures = html.gallery(_pictures(report), linked=True)
-    _write(to.page, html.page(title, text, report.folder, pictures, contents=True))
+    _write_text(outputs.page, html.page(title, text, report.folder, pictures, contents=True))
 
 
 def _sections(report: markdown.Report, claims: str, documents: Sequence[str]) -> Iterator[Section]:
@@ -148,10 +146,10 @@ def _document(report: markdown.Report, path: str) -> Iterator[str]:
     for line in Path(path).read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
             continue
-        moved = re.sub(
-            r"\]\((?!\w+:|#)([^)]+)\)", lambda found: f"]({report.link(Path(path).parent / found[1])})", line
+        relinked = re.sub(
+            r"\]\((?!\w+:|#)([^)]+)\)", lambda link: f"]({report.link(Path(path).parent / link[1])})", line
         )
-        yield f"##{moved}" if moved.startswith("#") else moved
+        yield f"##{relinked}" if relinked.startswith("#") else relinked
 
 
 def _writer() -> dict[str, str]:
@@ -161,6 +159,6 @@ def _writer() -> dict[str, str]:
     return {"git revision": revision, "Python": platform.python_version(), **packages, "system": machine}
 
 
-def _write(path: str, content: str) -> None:
+def _write_text(path: str, content: str) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(content, encoding="utf-8")

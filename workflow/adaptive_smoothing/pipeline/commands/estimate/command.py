@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adaptive_smoothing.core import paths
-from adaptive_smoothing.core.units import short
+from adaptive_smoothing.core.units import span
 from adaptive_smoothing.pipeline import snakemake_cli
 from adaptive_smoothing.pipeline.commands import common
 from adaptive_smoothing.pipeline.commands.common import Selection
@@ -120,7 +120,7 @@ class Estimate:
     def _time(self, costs: Sequence[CostEstimate], device: str) -> str:
         """Return the sum of some costs on a device, with a '+' if some of them are unknown."""
         more = "+" if any(cost.seconds is None for cost in costs) else ""
-        return short(sum(cost.device_seconds for cost in costs if cost.device == device)) + more
+        return span(sum(cost.device_seconds for cost in costs if cost.device == device)) + more
 
     def by_method(self) -> Table:
         """Return a row for each setup and method: the number of runs, the time of one and of all, and its source."""
@@ -134,7 +134,7 @@ class Estimate:
             groups[what].append(self.measuring[one])
         for name, costs in groups.items():
             each = [cost.seconds for cost in costs if cost.seconds is not None]
-            mean = short(sum(each) / len(each)) if each else "?"
+            mean = span(sum(each) / len(each)) if each else "?"
             known = "; ".join(dict.fromkeys(cost.source for cost in costs))
             table.add_row(name, str(len(costs)), mean, *(self._time(costs, device) for device in self.devices), known)
         return table

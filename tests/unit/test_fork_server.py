@@ -47,7 +47,7 @@ def saving(pid_file):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    (tmp_path / "helper_of_warm.py").write_text(HELPER)
+    (tmp_path / "helper_of_forks.py").write_text(HELPER)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     monkeypatch.chdir(tmp_path)
@@ -64,7 +64,7 @@ def process(folder):
 
 def called(function, folder, **arguments):
     log = folder / f"{function}.log"
-    return fork_server.call(f"helper_of_warm:{function}", str(log), arguments), log
+    return fork_server.call(f"helper_of_forks:{function}", str(log), arguments), log
 
 
 def test_without_a_warm_process_the_caller_is_told(folder, monkeypatch):
@@ -98,12 +98,12 @@ def test_a_failure_is_told_with_and_without_a_warm_process(process, folder, capf
     assert capfd.readouterr().err.startswith(message)
     if function != "killed":
         assert message in log.read_text()
-        assert execute.execute(f"helper_of_warm:{function}", str(log), {}) == 1
+        assert execute.execute(f"helper_of_forks:{function}", str(log), {}) == 1
         assert message in capfd.readouterr().err
 
 
 def test_a_killed_caller_takes_its_job_along(process, folder):
-    code = f"{IMPORT}; fork_server.call('helper_of_warm:slow', 'log', {{'pid_file': 'pid'}})"
+    code = f"{IMPORT}; fork_server.call('helper_of_forks:slow', 'log', {{'pid_file': 'pid'}})"
     caller = subprocess.Popen([sys.executable, "-c", code])
     wait_for(lambda: Path("pid").exists() and Path("pid").read_text())
     pid = int(Path("pid").read_text())
@@ -115,7 +115,7 @@ def test_a_killed_caller_takes_its_job_along(process, folder):
 def test_a_caller_that_is_told_to_stop_waits_until_its_job_has_saved(process, folder):
     code = (
         "import sys; from adaptive_smoothing.pipeline.runtime import fork_server\n"
-        "sys.exit(fork_server.call('helper_of_warm:saving', 'log', {'pid_file': 'pid'}))"
+        "sys.exit(fork_server.call('helper_of_forks:saving', 'log', {'pid_file': 'pid'}))"
     )
     caller = subprocess.Popen([sys.executable, "-c", code])
     wait_for(lambda: Path("pid").exists() and Path("pid").read_text())
