@@ -63,7 +63,7 @@ include: "rules/report.smk"
 
 
 server = fork_server.ForkServer()
-if settings.fork_server and workflow.remote_exec and jobs.asked_of_snakemake(sys.argv) > 1:
+if settings.fork_server and workflow.remote_exec and jobs.count_target_jobs(sys.argv) > 1:
     # Several jobs in one (--groups) on a cluster's node, where no hook is called.
     server.start(fork_server.NODE_PRELOAD, own_session=False)
     atexit.register(server.stop)

@@ -1,4 +1,4 @@
-"""The warm process: the same answers as without it, and no process left behind."""
+"""The fork server: the same answers as without it, and no process left behind."""
 
 import os
 import signal
@@ -67,7 +67,7 @@ def called(function, folder, **arguments):
     return fork_server.call(f"helper_of_forks:{function}", str(log), arguments), log
 
 
-def test_without_a_warm_process_the_caller_is_told(folder, monkeypatch):
+def test_without_a_fork_server_the_caller_is_told(folder, monkeypatch):
     monkeypatch.delenv(fork_server.VARIABLE, raising=False)
     assert called("fine", folder, text="x", pid_file="pid")[0] is None
     monkeypatch.setenv(fork_server.VARIABLE, str(folder))
@@ -80,7 +80,7 @@ def test_a_job_runs_in_a_fork_with_the_callers_folder_environment_and_log(proces
     assert status == 0
     assert log.read_text() == "hello\nwarning\n"
     pid, where, mark = Path("pid").read_text().split()
-    assert int(pid) not in (os.getpid(), process._process.pid)
+    assert int(pid) not in (os.getpid(), process.process.pid)
     assert (Path(where), mark) == (folder, "seen")
 
 
@@ -92,7 +92,7 @@ def test_a_job_runs_in_a_fork_with_the_callers_folder_environment_and_log(proces
         ("killed", "error: the process of"),
     ],
 )
-def test_a_failure_is_told_with_and_without_a_warm_process(process, folder, capfd, function, message):
+def test_a_failure_is_told_with_and_without_a_fork_server(process, folder, capfd, function, message):
     status, log = called(function, folder)
     assert status == 1
     assert capfd.readouterr().err.startswith(message)
@@ -127,7 +127,7 @@ def test_a_caller_that_is_told_to_stop_waits_until_its_job_has_saved(process, fo
 def test_the_folder_goes_with_a_killed_snakemake(folder):
     code = (
         f"import os, time; {IMPORT}; w = fork_server.ForkServer(); w.start(modules=())\n"
-        "print(w._folder, flush=True); time.sleep(60)"
+        "print(w.folder, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     left = Path(parent.stdout.readline().strip())
@@ -147,13 +147,13 @@ def test_the_folder_goes_with_a_killed_snakemake(folder):
     ],
 )
 def test_how_many_jobs_a_nodes_snakemake_is_to_run(command_line, count):
-    assert jobs.asked_of_snakemake(command_line.split()) == count
+    assert jobs.count_target_jobs(command_line.split()) == count
 
 
 def test_the_process_ends_with_the_snakemake_that_started_it(folder):
     code = (
         f"import os, time; {IMPORT}; w = fork_server.ForkServer(); w.start()\n"
-        "print(w._process.pid, flush=True); time.sleep(60)"
+        "print(w.process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     pid = int(parent.stdout.readline())

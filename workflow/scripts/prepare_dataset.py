@@ -11,7 +11,7 @@ root, fetch = data_root(location.root, location.variant)
 run(
     "prepare_dataset",
     snakemake.log[0],
-    here=True,  # the first jobs of all: the warm process still imports torch
+    here=True,  # these jobs come first, while the fork server still imports torch
     **snakemake.params.source,
     files={Path(file).name: file for file in snakemake.output.files},
     source={"root": root, "mirrors": list(location.mirrors), "fetch": fetch},

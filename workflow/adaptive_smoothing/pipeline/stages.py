@@ -1,14 +1,10 @@
 """What each rule runs: one table binds a rule to the function that its script calls and to the code that it reaches.
 
 A rule, its script (workflow/scripts/<rule>.py) and its log folder share a name. The script calls `runtime.jobs.run`
-with that name; the rule's param `code` is `code` of it.
+with that name; the rule's param `code` is `code` of it. Every job's script imports this module, so it imports little.
 """
 
 from dataclasses import dataclass
-
-from adaptive_smoothing.core import registry
-from adaptive_smoothing.pipeline import code_digest
-from adaptive_smoothing.pipeline.code_digest import Code
 
 
 @dataclass(frozen=True)
@@ -37,8 +33,11 @@ STAGES = {
 }
 
 
-def code(rule: str, **entries: str) -> Code:
+def code(rule: str, **entries: str) -> dict[str, str]:
     """Return module → digest for a job of a rule; `entries` names one entry of each of the stage's kinds."""
+    from adaptive_smoothing.core import registry  # planning alone needs these
+    from adaptive_smoothing.pipeline import code_digest
+
     stage = STAGES[rule]
     if entries.keys() != set(stage.kinds):
         raise TypeError(f"a job of rule {rule} reaches {stage.kinds}, not {tuple(entries)}")

@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.pipeline.runtime import gpus as devices
 
 
 def execute(target: str, log: str, arguments: dict[str, Any], gpus: int | None = None) -> int:
     """Call `target` ('module:function') in this process, its output going to `log`; return its exit status."""
     with _output_in(log):
         try:
-            with contextlib.nullcontext() if gpus is None else devices.taken(gpus):
+            with _own_gpus(gpus):
                 _function(target)(**arguments)
             return 0
         except UserError as error:
@@ -30,9 +29,18 @@ def execute(target: str, log: str, arguments: dict[str, Any], gpus: int | None =
     return status
 
 
+def _own_gpus(number: int | None) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which this process has so many GPUs for itself; None: it sees all of them."""
+    if number is None:
+        return contextlib.nullcontext()
+    from adaptive_smoothing.pipeline.runtime.gpus import taken  # imports filelock, which few jobs need
+
+    return taken(number)
+
+
 @contextlib.contextmanager
 def _output_in(log: str) -> Iterator[None]:
-    """Let all that is written to stdout and stderr, by libraries in C too, go to file `log`."""
+    """Redirect stdout and stderr to file `log`, also for libraries written in C."""
     kept = [os.dup(1), os.dup(2)]
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for stream in (1, 2):

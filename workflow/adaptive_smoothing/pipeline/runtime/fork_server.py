@@ -1,9 +1,8 @@
-"""A warm process: imports torch once and forks for every job of one Snakemake, instead of importing it in each.
+"""A fork server: it imports torch once, then forks for every job of one Snakemake.
 
-A small training takes about as long as importing torch does. The Snakefile starts the process, for a local run and for
-a group of jobs on a cluster's node; it ends with the Snakemake that started it. Each job remains a job of its own, with
-one output a run. Where no warm process waits (a job alone on a node, another conda environment) `call` says so and the
-job runs as usual.
+Importing torch takes about as long as a small training. The Snakefile starts the server for a local run, and for a
+group of jobs on a cluster's node. The server ends with the Snakemake that started it. Each job stays a job of its own.
+Without a server (a single job on a node, another conda environment) `call` returns None and the job runs as usual.
 """
 
 import contextlib
@@ -23,34 +22,34 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-VARIABLE = "ADAPTIVE_SMOOTHING_WARM"  # the folder of the socket, for the jobs of this run only
+VARIABLE = "ADAPTIVE_SMOOTHING_FORK_SERVER"  # the folder of the socket, for the jobs of this Snakemake only
 NODE_PRELOAD = (
-    "torch._dynamo",  # which every torch optimizer imports when it is made: 2 s
+    "torch._dynamo",  # every torch optimizer imports it when it is made: 2 s
     "adaptive_smoothing.training.job",
     "adaptive_smoothing.training.sources.memory",
     "adaptive_smoothing.theory.label_noise",
 )
 PRELOAD = (*NODE_PRELOAD, "adaptive_smoothing.results.collect", "adaptive_smoothing.figures.draw")
-POLL_S = 1.0  # how often the process looks whether its Snakemake is still there
+POLL_S = 1.0  # seconds between two checks that Snakemake still runs
 
 
 class ForkServer:
-    """The warm process of this Snakemake run."""
+    """The fork server of this Snakemake."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._folder: str | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.folder: str | None = None  # of its socket
 
     def start(self, modules: Sequence[str] = PRELOAD, own_session: bool = True) -> None:
-        """Start the process and tell the jobs to come, through the environment, where it listens.
+        """Start the server; an environment variable shows the jobs its socket.
 
-        It imports `modules`, by default what any job needs. In a session of its own Ctrl-C does not reach it, but the
-        jobs through Snakemake; on a cluster's node it is to stay in the group of processes that SLURM's signals reach.
+        The server imports `modules`, by default what any job needs. In a session of its own, Ctrl-C does not reach it;
+        Snakemake stops the jobs. On a cluster's node it stays in the process group that SLURM signals.
         """
-        self._folder = tempfile.mkdtemp(prefix="adaptive_smoothing-")
-        os.environ[VARIABLE] = self._folder
-        with _listening(_socket_path(self._folder)) as listener:
-            self._process = subprocess.Popen(
+        self.folder = tempfile.mkdtemp(prefix="adaptive_smoothing-")
+        os.environ[VARIABLE] = self.folder
+        with _listening(_socket_path(self.folder)) as listener:
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(listener.fileno()), str(os.getpid()), *modules],
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -58,21 +57,21 @@ class ForkServer:
             )
 
     def stop(self) -> None:
-        """End the process; harmless where it was never started."""
+        """End the server, if it was started."""
         os.environ.pop(VARIABLE, None)
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
-            self._process = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+            self.process = None
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = None
 
 
 def call(target: str, log: str, arguments: dict[str, Any], gpus: int | None = None) -> int | None:
-    """Run a job in a fork of the warm process and return its exit status; None if no warm process waits.
+    """Run a job in a fork of the server and return its exit status; None if no server runs.
 
-    The arguments are those of `jobs.execute`.
+    The arguments are those of `execute.execute`.
     """
     folder = os.environ.get(VARIABLE)
     if folder is None:
@@ -98,13 +97,13 @@ def call(target: str, log: str, arguments: dict[str, Any], gpus: int | None = No
 
 @contextlib.contextmanager
 def _passing_on_sigterm(connection: socket.socket) -> Iterator[None]:
-    """Let SIGTERM ask the job to end, and wait for that: a training saves first, and who waits for us waits for it."""
-    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+    """Pass SIGTERM on to the job and keep waiting for it: a training saves its state before it ends."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield
         return
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        with contextlib.suppress(OSError):  # it has just ended by itself
+        with contextlib.suppress(OSError):  # the job has just ended
             connection.shutdown(socket.SHUT_WR)
 
     previous = signal.signal(signal.SIGTERM, pass_on)
@@ -115,7 +114,7 @@ def _passing_on_sigterm(connection: socket.socket) -> Iterator[None]:
 
 
 def serve(listener: socket.socket, snakemake_pid: int, modules: Sequence[str]) -> None:
-    """Import what jobs need, then fork for each connection until Snakemake is gone."""
+    """Import `modules`, then fork for each connection until Snakemake has ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the forks
     for module in modules:
         importlib.import_module(module)
@@ -131,7 +130,7 @@ def serve(listener: socket.socket, snakemake_pid: int, modules: Sequence[str]) -
 
 
 def _answer(connection: socket.socket) -> None:
-    """Run the job that the connection asks for and leave the process."""
+    """Run the job that the connection describes, then exit."""
     from adaptive_smoothing.pipeline.runtime.execute import execute
 
     status = 1
@@ -153,9 +152,9 @@ def _answer(connection: socket.socket) -> None:
 
 
 def _die_with_client(connection: socket.socket) -> None:
-    """Ask this process to end when the job's script, which holds the other end, was told to or is gone."""
+    """Send this process SIGTERM when the job's script, at the other end, was terminated or has died."""
     if not connection.recv(1):
-        os.kill(os.getpid(), signal.SIGTERM)  # a training saves its state before it goes
+        os.kill(os.getpid(), signal.SIGTERM)  # a training saves its state first
 
 
 def _listening(path: Path) -> socket.socket:
@@ -166,7 +165,7 @@ def _listening(path: Path) -> socket.socket:
 
 
 def _socket_path(folder: str) -> Path:
-    """Return the socket for this interpreter: a job in another conda environment finds none."""
+    """Return the socket of this interpreter; a job in another conda environment finds none."""
     return Path(folder) / f"{hashlib.sha256(sys.executable.encode()).hexdigest()[:16]}.socket"
 
 

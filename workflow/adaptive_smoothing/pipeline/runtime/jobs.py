@@ -1,6 +1,6 @@
 """How a rule's script calls the library: output goes to the log, a user's mistake becomes one sentence.
 
-Where a fork server runs (fork_server.py) the call runs in a fork of it, which saves importing torch for every run.
+If a fork server runs (fork_server.py), the call runs in a fork of it. No job then imports torch by itself.
 """
 
 import itertools
@@ -33,35 +33,35 @@ def check_writable(folder: Path) -> None:
 
 
 def offer_library() -> None:
-    """Let the scripts of all jobs find this library, also in conda environments, where it is not installed."""
+    """Put this library on the path of all jobs' scripts; conda environments do not have it installed."""
     folder = str(Path(__file__).parents[3])
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != folder]
     os.environ["PYTHONPATH"] = os.pathsep.join([folder, *others])
 
 
 def offer_data_root(folder: str | None) -> None:
-    """Tell all jobs where downloaded archives lie.
+    """Set the folder of downloaded archives for all jobs.
 
-    Not through a param: another folder with the same bytes reruns nothing.
+    It is not a param, because another folder with the same bytes must rerun nothing.
     """
     if folder is not None:
         os.environ[DATA_ROOT_VARIABLE] = folder
 
 
 def data_root(scales_own: str | None = None, variant: str | None = None) -> tuple[str, bool]:
-    """Return the folder of downloaded files, and whether it is the project's own, into which may be fetched.
+    """Return the folder of downloaded files, and whether it is the project's own, which may be fetched into.
 
-    What the user sets comes before what a scale names, but a variant's data lie only where its scale says.
+    The user's setting wins over the scale's. A variant's data lie only where its scale says.
     """
     named = os.environ.get(DATA_ROOT_VARIABLE)
     folder = scales_own if variant is not None else named or scales_own
     return (folder, False) if folder else (OWN_DATA_ROOT, True)
 
 
-def asked_of_snakemake(command_line: Sequence[str]) -> int:
-    """Return how many jobs a Snakemake on a cluster's node is to run, by its command line.
+def count_target_jobs(command_line: Sequence[str]) -> int:
+    """Return how many jobs the command line of a Snakemake on a cluster's node names.
 
-    Its settings say so too, but only once the Snakefile is read.
+    Snakemake's settings hold that number too, but only after the Snakefile has been read.
     """
     if "--target-jobs" not in command_line:
         return 0
@@ -77,8 +77,8 @@ def run(rule: str, log: str, gpus: int | None = None, here: bool = False, **argu
 def call(target: str, log: str, arguments: dict[str, Any], gpus: int | None = None, here: bool = False) -> int:
     """Call 'module:function' with its output in file `log`; return the exit status.
 
-    `gpus`: how many GPUs the call takes for itself alone, the only ones it then sees (see gpus.py); None: it sees all.
-    `here`: in this process, without waiting until the fork server has imported what this call does not need.
+    `gpus`: number of GPUs that the call takes for itself and then sees alone (see gpus.py); None: it sees all.
+    `here`: run in this process. A call that needs no torch does not have to wait for the fork server's imports.
     """
     status = None if here else fork_server.call(target, log, arguments, gpus)
     return execute(target, log, arguments, gpus) if status is None else status
