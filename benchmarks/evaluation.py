@@ -21,6 +21,7 @@ from adaptive_smoothing.core import registry
 from adaptive_smoothing.methods.base import Method
 from adaptive_smoothing.theory import label_noise
 from adaptive_smoothing.training import evaluation
+from adaptive_smoothing.training.augment import Normalisation
 from adaptive_smoothing.training.sources.memory import MemoryBatches
 
 CPU = torch.device("cpu")
@@ -43,7 +44,7 @@ def images(count: int, shape: tuple[int, int, int]) -> MemoryBatches:
     """Return so many random images."""
     values = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
     channels = np.ones(shape[0], dtype=np.float32)
-    return MemoryBatches(values, channels / 2, channels / 4, CPU)
+    return MemoryBatches(values, Normalisation(channels / 2, channels / 4, CPU, channels_last=False))
 
 
 def pairs(

@@ -19,6 +19,7 @@ from PIL import Image
 
 from adaptive_smoothing.data import image_files, types
 from adaptive_smoothing.data.datasets import clothing1m
+from adaptive_smoothing.training.augment import Normalisation
 from adaptive_smoothing.training.sources.files import FileBatches
 
 DECODE = types.Decode(resize=256, crop=224)
@@ -43,7 +44,7 @@ def opened(folder: Path, files: int, count: int, workers: int) -> FileBatches:
     """Return batches of `count` paths that name the folder's files again and again."""
     paths = np.resize(np.array([f"{number:07d}.jpg".encode() for number in range(files)]), count)
     one = np.ones(3, dtype=np.float32)
-    return FileBatches(paths, folder, DECODE, one, one, torch.device("cpu"), False, workers)
+    return FileBatches(paths, folder, DECODE, Normalisation(one, one, torch.device("cpu"), False), workers)
 
 
 def proportional_memory_mb() -> float:

@@ -20,6 +20,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from adaptive_smoothing.core import registry
+from adaptive_smoothing.training.augment import Normalisation
 from adaptive_smoothing.training.sources.memory import MemoryBatches
 
 BATCH = 50
@@ -58,7 +59,7 @@ def sources(case: Case, device: torch.device) -> dict[str, Source]:
 
     def resident(count: int) -> Iterator[tuple[Tensor, Tensor]]:
         rows = np.arange(count)
-        batches = MemoryBatches(images, half, half, device, rows=rows)
+        batches = MemoryBatches(images, Normalisation(half, half, device, channels_last=False), rows)
         for batch, indices in batches.shuffled(BATCH, case.augment, seed=0, epoch=0):
             yield batch, on_device[indices]
 

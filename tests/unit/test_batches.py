@@ -10,9 +10,11 @@ from torchvision.transforms import functional as reference
 
 from adaptive_smoothing.data import prepare, storage
 from adaptive_smoothing.training import augment, batches
+from adaptive_smoothing.training.augment import Normalisation
 from adaptive_smoothing.training.sources import memory
 
 MEAN, STD = np.array([0.5, 0.4, 0.3], dtype=np.float32), np.array([0.2, 0.3, 0.4], dtype=np.float32)
+NORMALISE = Normalisation(MEAN, STD, torch.device("cpu"), channels_last=False)
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def images():
 
 @pytest.fixture
 def source(images):
-    return memory.MemoryBatches(images, MEAN, STD, torch.device("cpu"))
+    return memory.MemoryBatches(images, NORMALISE)
 
 
 def epoch(source, augment, seed=0, number=0):
@@ -46,7 +48,7 @@ def test_normalisation_equals_torchvisions(source, images):
 
 
 def test_channels_last_changes_the_layout_alone(source, images):
-    other = memory.MemoryBatches(images, MEAN, STD, torch.device("cpu"), channels_last=True)
+    other = memory.MemoryBatches(images, Normalisation(MEAN, STD, torch.device("cpu"), True))
     for left, right in zip(source.in_order(), other.in_order(), strict=True):
         assert torch.equal(left, right)
         assert right.is_contiguous(memory_format=torch.channels_last)
@@ -69,7 +71,7 @@ def test_flips_equal_torchvisions(images):
 
 
 def test_augmentation_draws_every_offset_and_flips_half(images):
-    many = memory.MemoryBatches(np.repeat(images[:1], 4000, axis=0), MEAN, STD, torch.device("cpu"))
+    many = memory.MemoryBatches(np.repeat(images[:1], 4000, axis=0), NORMALISE)
     draws = augment.EpochDraws(len(many), torch.Generator().manual_seed(0), torch.device("cpu"))
     assert torch.unique(draws.offsets).tolist() == list(range(9))
     assert 0.45 < draws.flips.float().mean() < 0.55
@@ -88,7 +90,7 @@ def test_augmentation_is_the_examples_own_whatever_the_batch_size(source):
 
 def test_chosen_rows_are_those_images_in_that_order(source, images):
     rows = np.array([30, 2, 7])
-    chosen = memory.MemoryBatches(images, MEAN, STD, torch.device("cpu"), rows=rows)
+    chosen = memory.MemoryBatches(images, NORMALISE, rows)
     assert len(chosen) == 3
     assert torch.equal(torch.cat(list(chosen.in_order(2))), torch.cat(list(source.in_order()))[rows])
     found, order = epoch(chosen, [])
@@ -101,7 +103,7 @@ def test_on_the_cpu_a_dataset_stays_the_memory_mapped_file(tmp_path, files_in):
     prepare.prepare("digits", {"test_size": 400}, 0, files, None, NOWHERE)
     prepared = storage.open_prepared(tmp_path / "digits")
     rows = np.arange(0, 1000, 2)
-    opened = batches.open_source(prepared, "train", rows, torch.device("cpu"), False, 0, "")
+    opened = batches.open_source(prepared, "train", rows, torch.device("cpu"), False, 0, Path())
     for images, _ in opened.shuffled(50, ["crop", "flip"], 0, 0):
         images += 1  # as a network in place would
     kilobytes = mapped(files["train_images.npy"])

@@ -16,8 +16,10 @@ from torchvision.transforms import functional as reference
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data import types
+from adaptive_smoothing.training.augment import Normalisation
 from adaptive_smoothing.training.sources.files import FileBatches
 
+CPU = torch.device("cpu")
 DECODE = types.Decode(resize=40, crop=32)
 MEAN, STD = np.array([0.5, 0.4, 0.3], dtype=np.float32), np.array([0.2, 0.3, 0.4], dtype=np.float32)
 SIZE = 23
@@ -42,7 +44,7 @@ def names():
 
 def opened(folder, names, workers=0, channels_last=False, decode=DECODE):
     paths = np.array([name.encode() for name in names], dtype=np.bytes_)
-    return FileBatches(paths, folder, decode, MEAN, STD, torch.device("cpu"), channels_last, workers)
+    return FileBatches(paths, folder, decode, Normalisation(MEAN, STD, CPU, channels_last), workers)
 
 
 def epoch(batches, augment=(), seed=0, number=0, skipped=0, batch_size=5):
@@ -121,7 +123,7 @@ def test_crops_come_from_anywhere_in_the_resized_image_and_half_are_flipped(tmp_
 
     def corners(augment):
         images, _ = epoch(batches, augment, batch_size=500)
-        pixels = ((torch.cat(images) * batches.normalised.std + batches.normalised.mean) * 255).round().int()
+        pixels = ((torch.cat(images) * batches.normalise.std + batches.normalise.mean) * 255).round().int()
         return pixels[:, 0, 0, 0], pixels[:, 1, 0, 0], pixels[:, 1, 0, -1]
 
     top, left, right = corners(["crop"])
@@ -201,15 +203,17 @@ TRAINING = """
 import os, signal, sys, time
 from pathlib import Path
 import numpy as np, torch
-from adaptive_smoothing import datasets
 from adaptive_smoothing.core.interrupts import Stopped
+from adaptive_smoothing.data.types import Decode
+from adaptive_smoothing.training.augment import Normalisation
 from adaptive_smoothing.training.checkpoint import Checkpoint
 from adaptive_smoothing.training.sources.files import FileBatches
 
 def main(folder, last):
     paths = np.array([os.fsencode(path.name) for path in sorted(Path(folder).glob("*.jpg"))] * 50)
     one = np.ones(3, dtype=np.float32)
-    batches = FileBatches(paths, Path(folder), datasets.Decode(40, 32), one, one, torch.device("cpu"), False, 2)
+    normalise = Normalisation(one, one, torch.device("cpu"), False)
+    batches = FileBatches(paths, Path(folder), Decode(40, 32), normalise, 2)
     checkpoint = Checkpoint(Path(folder) / "checkpoint.pt", {}, 60)
     seen = 0
     with checkpoint.listening():
@@ -267,12 +271,14 @@ LEFT_OPEN = """
 import os, sys
 from pathlib import Path
 import numpy as np, torch
-from adaptive_smoothing import datasets
+from adaptive_smoothing.data.types import Decode
+from adaptive_smoothing.training.augment import Normalisation
 from adaptive_smoothing.training.sources.files import FileBatches
 
 paths = np.array([os.fsencode(path.name) for path in sorted(Path(sys.argv[1]).glob("*.jpg"))] * 50)
 one = np.ones(3, dtype=np.float32)
-batches = FileBatches(paths, Path(sys.argv[1]), datasets.Decode(40, 32), one, one, torch.device("cpu"), False, 2)
+normalise = Normalisation(one, one, torch.device("cpu"), False)
+batches = FileBatches(paths, Path(sys.argv[1]), Decode(40, 32), normalise, 2)
 iteration = batches.in_order(2)
 next(iteration)
 if sys.argv[2] == "raises":

@@ -89,14 +89,19 @@ def test_sams_twenty_steps_equal_two_literal_passes(network, batches, rho):
 
 
 def test_sam_restores_the_weights_after_an_error(network, batches):
-    model = network()
+    model, weights = network(), []
     method = method_class(sam)(model, sam.Hyperparameters(**SGD, rho=0.5, batch_norm="first_pass"), CONTEXT)
-    method._backward(*batches[0])
-    before = [parameter.detach().clone() for parameter in model.parameters()]
-    with pytest.raises(RuntimeError, match="interrupted"), method._perturbed():
-        assert not torch.equal(before[0], next(model.parameters()))
-        raise RuntimeError("interrupted")
-    assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+
+    def interrupt(module, inputs):
+        weights.append([parameter.detach().clone() for parameter in model.parameters()])
+        if len(weights) == 2:  # the pass at the perturbed weights
+            raise RuntimeError("interrupted")
+
+    model.register_forward_pre_hook(interrupt)
+    with pytest.raises(RuntimeError, match="interrupted"):
+        method.step(*batches[0], INDICES)
+    assert not torch.equal(weights[0][0], weights[1][0])
+    assert all(torch.equal(old, new) for old, new in zip(weights[0], model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize(("policy", "updates"), [("first_pass", 1), ("both_passes", 2)])

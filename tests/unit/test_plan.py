@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan, yaml_files
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def test_runs_that_figures_share_appear_once(paper):
 def test_table_1_reaches_the_runs(paper):
     def hyperparameters(noise, method):
         run = next(r for r in paper.figures["fig8"].runs if (r.noise, r.method) == (noise, method))
-        return run.specification["hyperparameters"]
+        return run.spec.hyperparameters
 
     assert hyperparameters("pair20", "ivon")["lr"] == 0.5
     assert hyperparameters("pair20", "ivon")["hess_init"] == 0.5
@@ -77,7 +78,7 @@ def test_a_seed_more_adds_only_its_runs(tmp_path):
     more = small_with(tmp_path, lambda content: content["seeds"].append(3)).runs
     assert set(plain) < set(more)
     assert all(name.endswith(("/seed3", "/seed3-posterior")) for name in set(more) - set(plain))
-    assert all(more[name].specification == run.specification for name, run in plain.items())
+    assert all(more[name].spec == run.spec for name, run in plain.items())
 
 
 def test_setups_of_one_dataset_and_model_do_not_share_names(tmp_path):
@@ -86,7 +87,7 @@ def test_setups_of_one_dataset_and_model_do_not_share_names(tmp_path):
         content["figures"]["fig5"]["runs"][0]["setup"] = "longer"
 
     runs = small_with(tmp_path, twin).runs
-    assert {run.specification["epochs"] for run in runs.values() if run.setup == "longer"} == {51}
+    assert {run.spec.epochs for run in runs.values() if run.setup == "longer"} == {51}
     assert any(name.startswith("digits-small_cnn-longer/") for name in runs)
 
 
@@ -98,7 +99,32 @@ def test_colliding_names_are_told_apart_by_a_digest(tmp_path):
 
     runs = [run for run in small_with(tmp_path, twice).runs.values() if "-lr0.123457-" in run.name]
     assert len(runs) == 2 * 3 * 3
-    assert len({run.specification["hyperparameters"]["lr"] for run in runs}) == 2
+    assert len({run.spec.hyperparameters["lr"] for run in runs}) == 2
+
+
+def scale_folder(folder, **scales):
+    """Write each scale into config/: the small one with changes to its digits (None: a broken file)."""
+    (folder / "config").mkdir()
+    for name, dataset in scales.items():
+        content = yaml_files.read(ROOT / "config/small.yaml", ())
+        content["datasets"]["digits"] |= dataset or {}
+        text = yaml.safe_dump(content) if dataset is not None else "figurs: {}"
+        (folder / f"config/{name}.yaml").write_text(text)
+
+
+def test_a_broken_scale_hides_no_dataset_of_another(tmp_path, monkeypatch):
+    scale_folder(tmp_path, a_broken=None, b_whole={})
+    monkeypatch.chdir(tmp_path)
+    assert plan.dataset_source("digits-seed0-test_size997")["options"] == {"test_size": 997}
+    with pytest.raises(UserError, match=r"^config/a_broken\.yaml: unknown key 'figurs'"):
+        plan.dataset_source("nothing-seed0")
+
+
+def test_the_mirrors_of_all_scales_with_a_dataset_count(tmp_path, monkeypatch):
+    scale_folder(tmp_path, c_mine={"mirrors": ["/a", "/b"]}, d_other={"mirrors": ["/b", "/c"]}, e_none={})
+    monkeypatch.chdir(tmp_path)
+    location = plan.dataset_location("digits-seed0-test_size997")
+    assert location == plan.Location(None, None, ("/a", "/b", "/c"))
 
 
 @pytest.mark.parametrize("scale", ["paper", "small"])

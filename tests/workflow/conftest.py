@@ -94,7 +94,8 @@ def copied(folder: Path) -> Project:
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(source, folder / part, ignore=ignored, dirs_exist_ok=True)
         else:
             shutil.copy(source, folder / part)
     (folder / "config/tiny.yaml").write_text(json.dumps(tiny_scale()))  # JSON is YAML

@@ -96,9 +96,10 @@ class StopSignals:
 
     def forward(self, process: JobProcess) -> None:
         """Signal the whole group: only SLURM would do so otherwise. SIGTERM once, SIGUSR2 repeatedly."""
-        for number in self.received - self._forwarded:
+        received = set(self.received)  # another may arrive meanwhile
+        for number in received - self._forwarded:
             process.signal(number)
-        self._forwarded = self.received - {signal.SIGUSR2}
+        self._forwarded = received - {signal.SIGUSR2}
 
     def _record(self, number: int, frame: FrameType | None) -> None:
         self.received.add(number)

@@ -1,7 +1,7 @@
-"""What a training tells the world while it runs: its log's head and a line an epoch, and its progress record.
+"""What a training reports while it runs: the head of its log, a line an epoch, and its progress record.
 
-The record, progress.json beside the metrics, is for `status` to read: how far the run is, which process trains it, and
-when it was last heard of.
+`status` reads the record, progress.json beside the metrics: how far the run is, which process trains it, and when it
+last wrote the record.
 """
 
 import contextlib
@@ -45,39 +45,39 @@ def head(run: str, spec: RunSpec, device: str, threads: int, parameters: int) ->
 
 
 class Clock:
-    """Tells how long the rest takes, from what this attempt has done so far."""
+    """Estimates the remaining time of a run from what this attempt has done so far."""
 
     def __init__(self, epochs: int, epoch: int, part: float) -> None:
-        """Start at `epoch` of `epochs`, of which this `part` (0–1) is done."""
+        """Start after `epoch` of `epochs` finished ones and this `part` (0–1) of the next."""
         self.epochs = epochs
         self.begun_at = epoch + part
         self.begun = time.perf_counter()
 
     def left(self, epoch: float) -> float:
-        """Return the seconds that the epochs after `epoch` (parts of one count) take; infinite if nobody can know."""
+        """Return the seconds that remain after `epoch` epochs (parts of one count); infinite while nothing is done."""
         spent, done = time.perf_counter() - self.begun, epoch - self.begun_at
         # Nothing is done where a run was resumed between an epoch's last step and its end.
         return spent / done * (self.epochs - epoch) if done else math.inf
 
     def line(self, epoch: int, loss: float, rate: float, images_per_second: float, row: dict[str, Any]) -> str:
-        """Return the line of a finished epoch; accuracies are there where `row` holds measures of it."""
+        """Return the line of a finished epoch, with those accuracies that `row` holds."""
         parts = [f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs}", f"loss {loss:.4f}"]
         parts += [f"{name} {100 * row[key]:.2f} %" for key, name in MEASURES.items() if row.get(key) is not None]
         parts += [f"lr {rate:.3g}", f"{images_per_second:.0f} images/s"]
         if row.get("diverged"):
-            return "  ".join([*parts, "the loss is not finite: diverged, the run ends here and its metrics say so"])
+            return "  ".join([*parts, "the loss is not finite: diverged, the run ends here"])
         return "  ".join([*parts, f"ETA {duration(self.left(epoch))}"])
 
 
 class ProgressWriter:
-    """The run's progress record: written whole now and then, gone with the run's success, telling after its failure.
+    """The run's progress record: written as a whole, removed when the run succeeds, kept when it fails.
 
-    It names host, process and process's start, so that nobody takes one attempt for another. A disk that
-    refuses it costs the record, never the run. Nothing waits for it (no fsync, nothing read from a GPU).
+    It names host, process and the process's start, which together identify an attempt. If the disk refuses a write, the
+    record is lost but the run continues. Nothing waits for a write: there is no fsync, and nothing is read from a GPU.
     """
 
     def __init__(self, path: Path, epochs: int) -> None:
-        """Write the first record of a run of so many epochs, whose data are not opened yet."""
+        """Write the first record of a run of `epochs` epochs, before its data are opened."""
         self._path = path
         self._record: dict[str, Any] = {
             "phase": "starting",
@@ -90,38 +90,38 @@ class ProgressWriter:
         }
         self._clock: Clock | None = None
         self._steps_per_epoch, self._batch_size = 1, 0
-        self._window, self._steps = time.monotonic(), 0  # since when how many steps were done: images a second
+        self._window, self._steps = time.monotonic(), 0  # start of a time window, and steps in it: images a second
         self._write()
 
     def begin(self, clock: Clock, steps_per_epoch: int, batch_size: int, device: str, restarts: int) -> None:
-        """Say what is trained on which device, and after how many restarts."""
+        """Record the start of training, on which device, and after how many restarts."""
         self._clock, self._steps_per_epoch, self._batch_size = clock, steps_per_epoch, batch_size
         self._record |= {"steps_per_epoch": steps_per_epoch, "device": device, "restarts": restarts}
-        self._tell("training", clock.begun_at)
+        self._update("training", clock.begun_at)
 
     def step(self, epoch: int, step: int) -> None:
-        """Hear that so many steps of the epoch after `epoch` finished ones are done."""
+        """Record that `step` steps of the epoch after `epoch` finished ones are done."""
         self._steps += 1
         self._record["epoch"] = epoch + step / self._steps_per_epoch
         spent = time.monotonic() - self._window
         if spent >= BEAT_S:
             self._record["images_per_second"] = self._steps * self._batch_size / spent
             self._window, self._steps = time.monotonic(), 0
-            self._tell("training", self._record["epoch"])
+            self._update("training", self._record["epoch"])
 
     def evaluate(self, epoch: int, images_per_second: float) -> None:
-        """Hear that `epoch` epochs are trained and that the last one is evaluated now."""
+        """Record that `epoch` epochs are trained and that the last one is being evaluated."""
         self._record["images_per_second"] = images_per_second
-        self._tell_in_time("evaluating", epoch)
+        self._update_if_due("evaluating", epoch)
 
     def epoch_end(self, epoch: int, images_per_second: float) -> None:
-        """Hear that an epoch is over; evaluation is no part of images a second."""
+        """Record the end of an epoch; evaluation does not count for images a second."""
         self._record["images_per_second"] = images_per_second
-        self._tell_in_time("training", epoch)
+        self._update_if_due("training", epoch)
         self._window, self._steps = time.monotonic(), 0
 
     def remove(self) -> None:
-        """Delete the record: the run has ended well."""
+        """Delete the record: the run has succeeded."""
         with contextlib.suppress(OSError):
             self._path.unlink()
 
@@ -131,16 +131,16 @@ class ProgressWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave word of what ended the run, for those who cannot ask its host whether the process lives."""
+        """Record what ended the run, for readers on other hosts, which cannot look at the process."""
         if kind is not None:
             self._record["ended"] = kind.__name__
             self._write()
 
-    def _tell_in_time(self, phase: str, epoch: float) -> None:
+    def _update_if_due(self, phase: str, epoch: float) -> None:
         if time.time() - self._record["time"] >= EPOCH_BEAT_S:
-            self._tell(phase, epoch)
+            self._update(phase, epoch)
 
-    def _tell(self, phase: str, epoch: float) -> None:
+    def _update(self, phase: str, epoch: float) -> None:
         left = self._clock.left(epoch) if self._clock else math.inf
         self._record |= {"phase": phase, "epoch": epoch, "seconds_left": left if math.isfinite(left) else None}
         self._write()

@@ -36,8 +36,8 @@ class NoiseSpec(BaseModel):
         return self.model_dump(mode="json", exclude={"key"})
 
 
-class ModelSpec(Strict):
-    """A registered network and its options."""
+class Entry(Strict):
+    """A registered network or dataset by name, with the options that its file declares."""
 
     name: str
     options: dict[str, Any] = {}
@@ -60,7 +60,7 @@ class RunSpec(Strict):
     validation: int = Field(ge=0, description="training examples held out for validation")
     noise: NoiseSpec
     noise_seed: int
-    model: ModelSpec
+    model: Entry
     augment: tuple[Augmentation, ...]
     performance: Performance
     train_eval_subset: PositiveInt | None = Field(description="training examples that are evaluated; None: all")

@@ -1,4 +1,4 @@
-"""Times and bytes in words."""
+"""Times in words."""
 
 import math
 
@@ -12,15 +12,6 @@ def span(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 3600:,.0f} h"
-
-
-def in_bytes(number: float) -> str:
-    """Return a number of bytes in the unit that suits it."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} TB"
 
 
 def duration(seconds: float) -> str:

@@ -3,9 +3,9 @@
 A run is one training. Two figures that ask for the same specification share the run.
 """
 
-import contextlib
 import hashlib
 import itertools
+from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -138,11 +138,29 @@ def scale_names(config: Path = CONFIG) -> list[str]:
 
 
 def dataset_source(folder: str) -> dict[str, Any]:
-    """Return name, options and data seed of a prepared dataset's folder; raise UserError if no scale has it.
+    """Return name, options, data seed and variant of a dataset folder; raise UserError if no scale has it."""
+    return next(_plans_with(folder)).sources()[folder]
+
+
+def dataset_location(folder: str) -> Location:
+    """Return where the files of a dataset folder come from, according to all scales that have it."""
+    locations = [plan.location(folder) for plan in _plans_with(folder)]
+    roots = [location.root for location in locations if location.root is not None]
+    mirrors = tuple(dict.fromkeys(mirror for location in locations for mirror in location.mirrors))
+    return Location(roots[0] if roots else None, locations[0].variant, mirrors)
+
+
+def dataset_code(folder: str) -> Code:
+    """Return the code that makes a dataset."""
+    return stages.code("prepare_dataset", dataset=dataset_source(folder)["name"])
+
+
+def _plans_with(folder: str) -> Iterator[Plan]:
+    """Yield the plans of the scales that have a dataset folder; raise UserError if there is none.
 
     A broken scale is ignored if another one has the folder, so that a half-written file stops nobody.
     """
-    known: list[str] = []
+    folders: list[str] = []
     problems: list[UserError] = []
     for scale in scale_names():
         try:
@@ -150,24 +168,8 @@ def dataset_source(folder: str) -> dict[str, Any]:
         except UserError as error:
             problems.append(error)
             continue
+        folders += sources
         if folder in sources:
-            return sources[folder]
-        known += sources
-    raise problems[0] if problems else unknown("dataset folder", folder, known, str(CONFIG))
-
-
-def dataset_location(folder: str) -> Location:
-    """Return where the files of a prepared dataset's folder come from, according to all scales that use it."""
-    locations = []
-    for scale in scale_names():
-        with contextlib.suppress(UserError):  # dataset_source reports what is wrong with a scale
-            if folder in (plan := load(scale)).sources():
-                locations.append(plan.location(folder))
-    roots = [location.root for location in locations if location.root is not None]
-    mirrors = tuple(dict.fromkeys(mirror for location in locations for mirror in location.mirrors))
-    return Location(roots[0] if roots else None, locations[0].variant if locations else None, mirrors)
-
-
-def dataset_code(folder: str) -> Code:
-    """Return the code that makes a dataset."""
-    return stages.code("prepare_dataset", dataset=dataset_source(folder)["name"])
+            yield load(scale)
+    if folder not in folders:
+        raise problems[0] if problems else unknown("dataset folder", folder, folders, str(CONFIG))

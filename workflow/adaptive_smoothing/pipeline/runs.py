@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from adaptive_smoothing.core import paths, registry
-from adaptive_smoothing.core.specification import ModelSpec, NoiseSpec, RunSpec
+from adaptive_smoothing.core.specification import NoiseSpec, RunSpec
 from adaptive_smoothing.pipeline import run_names, stages
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.dataset_folders import DatasetFolders
@@ -71,7 +71,7 @@ class Run:
         return {"model": self.spec.model.name, "source": str(source)}
 
     def with_seed(self, seed: int) -> "Run":
-        """Return the same run from another training seed, under a name without the part of the seed."""
+        """Return the run that differs in its training seed alone."""
         name = f"{self.name.rsplit('/', 1)[0]}/seed{seed}"
         return replace(self, name=name, spec=self.spec.model_copy(update={"seed": seed}))
 
@@ -125,7 +125,7 @@ class RunBuilder:
             validation=self._scale.datasets[setup.dataset].validation,
             noise=NoiseSpec(key=point.noise, **self._scale.noises[point.noise].parameters()),
             noise_seed=self._scale.noise_seed,
-            model=ModelSpec(name=setup.model.name, options=setup.model.options),
+            model=setup.model,
             augment=setup.augment,
             performance=setup.performance,
             train_eval_subset=setup.train_eval_subset,

@@ -6,9 +6,10 @@ figures that use it supply. A mistake is reported where it stands.
 
 from adaptive_smoothing.core import registry
 from adaptive_smoothing.core.errors import UserError, unknown
+from adaptive_smoothing.core.specification import Entry
 from adaptive_smoothing.data.corruption import transition_matrix
 from adaptive_smoothing.pipeline.grids import Point, points
-from adaptive_smoothing.pipeline.scales import EXTRA, Entry, Figure, RunGrid, Scale, Setup
+from adaptive_smoothing.pipeline.scales import EXTRA, Figure, RunGrid, Scale, Setup
 from adaptive_smoothing.pipeline.validation import Content, Place, problems_of_options, validate_options
 
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from adaptive_smoothing.core.options import PositiveInt, Strict
-from adaptive_smoothing.core.specification import Augmentation, Performance
+from adaptive_smoothing.core.specification import Augmentation, Entry, Performance
 from adaptive_smoothing.pipeline.validation import validate
 
 EXTRA = "extra_"  # names of extras begin with this, and no other figure's name does
@@ -38,13 +38,6 @@ Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"], Field(description="'auto': a GPU where there is one; 'cuda': an error where not")
 ]
-
-
-class Entry(Strict):
-    """A registered dataset or model by name, with the options that its file declares."""
-
-    name: str
-    options: dict[str, Any] = {}
 
 
 class Dataset(Entry):

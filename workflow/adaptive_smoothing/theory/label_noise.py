@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
@@ -116,12 +115,12 @@ class MeasureJob(Strict):
 
     specification: RunSpec
     run: str
-    dataset: Path = Field(description="folder of the prepared dataset")
-    labels: Path = Field(description="file of noisy labels")
-    posterior: Path = Field(description="the run's posterior.pt")
+    dataset: Path  # folder of the prepared dataset
+    labels: Path  # file of noisy labels
+    posterior: Path  # the run's posterior.pt
     output: Path
-    samples: PositiveInt = Field(description="Monte-Carlo samples of the label noise")
-    code: dict[str, str] = Field(description="module → digest of the code that the job reaches")
+    samples: PositiveInt  # Monte-Carlo samples of the label noise
+    code: dict[str, str]  # module → digest of the code that the job reaches
     machine: Machine
 
 

@@ -10,18 +10,19 @@ PADDING = 4  # pixels around an image before a crop (I)
 
 
 class Normalisation:
-    """Makes uint8 images floats with the dataset's mean 0 and standard deviation 1 per channel."""
+    """Turns uint8 images into floats that have mean 0 and standard deviation 1 per channel over the dataset."""
 
     def __init__(
         self, mean: NDArray[np.float32], std: NDArray[np.float32], device: torch.device, channels_last: bool
     ) -> None:
-        """Take `mean` and `std` per channel, of values in 0–1."""
+        """Take `mean` and `std` per channel, of values in 0–1; `channels_last` lays batches out as NHWC, not NCHW."""
+        self.device = device
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.mean = torch.from_numpy(mean).to(device).view(1, -1, 1, 1)
         self.std = torch.from_numpy(std).to(device).view(1, -1, 1, 1)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return B × C × H × W images as floats in the memory format asked for."""
+        """Return B × C × H × W images on the device as normalised floats."""
         scaled = (images.to(torch.float32) / 255 - self.mean) / self.std
         return scaled.contiguous(memory_format=self.memory_format)
 

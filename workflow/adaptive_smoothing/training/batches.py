@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adaptive_smoothing.core import registry
 from adaptive_smoothing.data.types import Prepared
+from adaptive_smoothing.training.augment import Normalisation
 
 EVALUATION_BATCH = 1000
 
@@ -45,7 +46,8 @@ def open_source(
     Images that stay on disk are decoded from files below `root` by `workers` processes (0: by this one).
     """
     images = prepared.arrays.train_images if part == "train" else prepared.arrays.test_images
+    normalise = Normalisation(prepared.mean, prepared.std, device, channels_last)
     source: ImageSource = registry.load("source", prepared.arrays.image_source).open_images(
-        images, rows, prepared, device, channels_last, workers, root
+        images, rows, prepared.arrays.decode, normalise, workers, root
     )
     return source

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from adaptive_smoothing.core.errors import UserError, unknown
@@ -20,10 +19,10 @@ DEVICES = ("auto", "cpu", "cuda")
 class Machine(Strict):
     """What a job computes on, and where it finds files that are not part of the prepared data."""
 
-    device: str = Field(default="auto", description="'auto', 'cpu' or 'cuda'")
-    threads: PositiveInt = Field(default=1, description="CPU threads; worker processes that decode images count")
-    data_root: Path = Field(default=Path("data/raw"), description="images that stay on disk, and pretrained weights")
-    fetch: bool = Field(default=False, description="whether pretrained weights may be downloaded into `data_root`")
+    device: str = "auto"  # one of DEVICES
+    threads: PositiveInt = 1  # CPU threads; processes that decode images count as well
+    data_root: Path = Path("data/raw")  # images that stay on disk, and pretrained weights
+    fetch: bool = False  # whether pretrained weights may be downloaded into `data_root`
 
 
 def start(machine: Machine, tf32: bool = False) -> torch.device:

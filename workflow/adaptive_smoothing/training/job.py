@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from adaptive_smoothing.core import environment, parquet, progress
 from adaptive_smoothing.core.log import log
 from adaptive_smoothing.core.options import Strict
@@ -25,15 +23,15 @@ class TrainJob(Strict):
     """A run, the files that it reads and writes, and the machine that trains it."""
 
     specification: RunSpec
-    run: str = Field(description="the run's name in its scale")
+    run: str  # the run's name in its scale
     scale: str
-    dataset: Path = Field(description="folder of the prepared dataset")
-    labels: Path = Field(description="file of noisy labels")
+    dataset: Path  # folder of the prepared dataset
+    labels: Path  # file of noisy labels
     metrics: Path
-    posterior: Path | None = Field(default=None, description="None: the trained state is not written")
-    code: dict[str, str] = Field(description="module → digest of the code that the job reaches")
+    posterior: Path | None = None  # None: the trained state is not written
+    code: dict[str, str]  # module → digest of the code that the job reaches
     checkpoint_minutes: float
-    checkpoint_epochs: int = Field(default=0, description="epochs between two checkpoints; 0: by minutes alone")
+    checkpoint_epochs: int = 0  # epochs between two checkpoints; 0: by minutes alone
     machine: Machine
 
 

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.interrupts import STOP_SIGNALS
 from adaptive_smoothing.data.image_files import decode_image
-from adaptive_smoothing.data.types import Decode, Paths, Prepared
+from adaptive_smoothing.data.types import Decode, Paths
 from adaptive_smoothing.training.augment import Normalisation, epoch_seed, flip
 from adaptive_smoothing.training.batches import ImageSource
 
@@ -33,40 +33,24 @@ Item = tuple[int, tuple[float, float] | None]  # row, and where the crop lies (N
 def open_images(
     images: Paths,
     rows: NDArray[np.int64] | None,
-    prepared: Prepared,
-    device: torch.device,
-    channels_last: bool,
+    decode: Decode | None,
+    normalise: Normalisation,
     workers: int,
     root: Path,
 ) -> ImageSource:
-    """Return the images at the paths in `rows` (None: all), decoded by `workers` from below `root`."""
-    paths, decode = images if rows is None else images[rows], prepared.arrays.decode
+    """Return the images at the paths in `rows` (None: all), decoded by `workers` processes from files below `root`."""
     assert decode is not None  # Arrays.image_source says so
-    return FileBatches(paths, root, decode, prepared.mean, prepared.std, device, channels_last, workers)
+    return FileBatches(images if rows is None else images[rows], root, decode, normalise, workers)
 
 
 class FileBatches:
     """The images of one part of a dataset, decoded from files, handed out as normalised float batches."""
 
-    def __init__(
-        self,
-        paths: Paths,
-        root: Path,
-        decode: Decode,
-        mean: NDArray[np.float32],
-        std: NDArray[np.float32],
-        device: torch.device,
-        channels_last: bool,
-        workers: int,
-    ) -> None:
-        """Hand out the images of `paths` (N, relative to `root`) on `device`.
-
-        `mean` and `std` are per channel, of values in 0–1; `workers` processes decode, this one itself if there are 0.
-        """
+    def __init__(self, paths: Paths, root: Path, decode: Decode, normalise: Normalisation, workers: int) -> None:
+        """Hand out the images of `paths` (N, relative to `root`); `workers` processes decode, 0: this one itself."""
         self.files = _Files(paths, root, decode)
-        self.device = device
+        self.normalise, self.device = normalise, normalise.device
         self.workers = workers
-        self.normalised = Normalisation(mean, std, device, channels_last)
 
     def __len__(self) -> int:
         return len(self.files.paths)
@@ -74,7 +58,7 @@ class FileBatches:
     def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
         """Yield all images in dataset order, their centres cropped; raise UserError for one that cannot be read."""
         for images in self._decoded(_Sampler(_parts(torch.arange(len(self)), batch_size), None)):
-            yield self.normalised(images)
+            yield self.normalise(images)
 
     def shuffled(
         self, batch_size: int, augment: Sequence[str], seed: int, epoch: int, skipped: int = 0
@@ -92,7 +76,7 @@ class FileBatches:
         batches = self._decoded(_Sampler(left, places if "crop" in augment else None))
         for images, indices in zip(batches, left, strict=True):
             turned = flip(images, flips[indices].to(self.device)) if "flip" in augment else images
-            yield self.normalised(turned), indices.to(self.device)
+            yield self.normalise(turned), indices.to(self.device)
 
     def _decoded(self, sampler: "_Sampler") -> Iterator[Tensor]:
         """Yield the uint8 images of each batch of `sampler` on the device."""

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from adaptive_smoothing.data.types import Prepared
+from adaptive_smoothing.data.types import Decode
 from adaptive_smoothing.training.augment import EpochDraws, Normalisation, crop, epoch_seed, flip
 from adaptive_smoothing.training.batches import EVALUATION_BATCH, ImageSource
 
@@ -16,14 +16,13 @@ from adaptive_smoothing.training.batches import EVALUATION_BATCH, ImageSource
 def open_images(
     images: NDArray[np.uint8],
     rows: NDArray[np.int64] | None,
-    prepared: Prepared,
-    device: torch.device,
-    channels_last: bool,
+    decode: Decode | None,
+    normalise: Normalisation,
     workers: int,
     root: Path,
 ) -> ImageSource:
-    """Return the images in `rows` (None: all); `workers` and `root` are not used."""
-    return MemoryBatches(images, prepared.mean, prepared.std, device, channels_last, rows)
+    """Return the images in `rows` (None: all); `decode`, `workers` and `root` are not used."""
+    return MemoryBatches(images, normalise, rows)
 
 
 class MemoryBatches:
@@ -33,16 +32,10 @@ class MemoryBatches:
     """
 
     def __init__(
-        self,
-        images: NDArray[np.uint8],
-        mean: NDArray[np.float32],
-        std: NDArray[np.float32],
-        device: torch.device,
-        channels_last: bool = False,
-        rows: NDArray[np.int64] | None = None,
+        self, images: NDArray[np.uint8], normalise: Normalisation, rows: NDArray[np.int64] | None = None
     ) -> None:
-        """Take `rows` (None: all) of N × C × H × W images; `mean` and `std` are per channel, of values in 0–1."""
-        self.normalised = Normalisation(mean, std, device, channels_last)
+        """Take `rows` (None: all) of N × C × H × W images."""
+        self.normalise, device = normalise, normalise.device
         chosen = torch.arange(len(images)) if rows is None else torch.from_numpy(rows)
         mapped = torch.from_numpy(images)
         self.images = mapped if device.type == "cpu" else mapped[chosen].to(device)
@@ -54,7 +47,7 @@ class MemoryBatches:
     def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
         """Yield all images in dataset order, without augmentation."""
         for rows in self.rows.split(batch_size):
-            yield self.normalised(self.images[rows])
+            yield self.normalise(self.images[rows])
 
     def shuffled(
         self, batch_size: int, augment: Sequence[str], seed: int, epoch: int, skipped: int = 0
@@ -72,4 +65,4 @@ class MemoryBatches:
                 images = crop(images, draws.offsets[indices])
             if "flip" in augment:
                 images = flip(images, draws.flips[indices])
-            yield self.normalised(images), indices
+            yield self.normalise(images), indices

@@ -3,7 +3,6 @@
 Which runs are still to be made is Snakemake's decision (snakemake_cli.py); what one costs, that of cost_model.py.
 """
 
-import argparse
 import sys
 import warnings
 from collections import defaultdict
@@ -11,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.units import span
-from adaptive_smoothing.pipeline import plan, snakemake_cli
+from adaptive_smoothing.pipeline import snakemake_cli
 from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline.commands.common import Selection
 from adaptive_smoothing.pipeline.commands.estimate import history
 from adaptive_smoothing.pipeline.commands.estimate.cost_model import (
     CostEstimate,
@@ -31,7 +30,6 @@ from adaptive_smoothing.pipeline.commands.estimate.history import CPU
 from adaptive_smoothing.pipeline.plan import FigurePlan, Run
 
 PROFILE_S = 60.0
-PIPE_WIDTH = 240  # characters of a line where no terminal limits them
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,7 @@ class Measurement:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the estimate; return the exit status."""
-    parser = argparse.ArgumentParser(prog="estimate", description="Estimate what figures will cost; make nothing.")
-    parser.add_argument("scale", nargs="?", default=paths.PAPER, help="a file of config/ (default: %(default)s)")
-    parser.add_argument("figures", nargs="*", metavar="figure", help="such as fig7 (default: all of the scale)")
+    parser = common.selection_parser("estimate", "Estimate what figures will cost; make nothing.")
     parser.add_argument(
         "--device", metavar="NAME", help="estimate for this device alone: 'cpu', or part of a GPU's name"
     )
@@ -59,14 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_intermixed_args(arguments)
     warnings.filterwarnings("ignore", category=FutureWarning)  # of packages, about each other, when torch is imported
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
     def work() -> None:
+        selection = Selection.of(given.scale, given.figures)
         model = CostModel(history.read(), Profiler(device_here(), given.profile_seconds), given.device)
-        for part in Estimate(given.scale, given.figures, model).parts():
-            with console.capture() as captured:
-                console.print(part, soft_wrap=isinstance(part, Text))
-            console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), end="\n\n")
+        common.print_parts(Estimate(selection, model).parts(), common.console())
 
     return common.run_command(work)
 
@@ -74,13 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Estimate:
     """What is to make of some figures, and what that costs."""
 
-    def __init__(self, scale: str, names: Sequence[str], model: CostModel) -> None:
-        """Ask Snakemake what is to be made, and `model` what that costs; raise UserError for an unknown name."""
-        planned = plan.load(scale)
-        self.figures = [planned.figure(name) for name in dict.fromkeys(names or planned.figures)]
-        targets = [paths.TABLE.format(scale=scale, figure=figure.name) for figure in self.figures]
-        jobs = snakemake_cli.dry_run(targets if names else planned.figure_files())
-        self.runs = list(dict.fromkeys(run for figure in self.figures for run in figure.runs))
+    def __init__(self, selection: Selection, model: CostModel) -> None:
+        """Ask Snakemake what is to be made of the selected figures, and `model` what that costs."""
+        scale, jobs = selection.plan.name, snakemake_cli.dry_run(selection.targets)
+        self.selection, self.figures, self.runs = selection, selection.figures, selection.runs
         self.to_make = [run for run in self.runs if paths.METRICS.format(scale=scale, run=run.name) in jobs]
         by_file = {
             paths.LABEL_NOISE.format(scale=scale, run=run.name, samples=samples): Measurement(run, samples)
@@ -118,7 +108,7 @@ class Estimate:
         if len(self.figures) == 1:
             return table
         table.add_section()
-        name = "all, shared runs once" if self._shared else "all"
+        name = "all, shared runs once" if self.selection.has_shared_runs else "all"
         table.add_row(name, *self._row(self.runs, self.to_make, self.measurements))
         return table
 
@@ -131,10 +121,6 @@ class Estimate:
         """Return the sum of some costs on a device, with a '+' if some of them are unknown."""
         more = "+" if any(cost.seconds is None for cost in costs) else ""
         return span(sum(cost.device_seconds for cost in costs if cost.device == device)) + more
-
-    @property
-    def _shared(self) -> int:
-        return sum(len(figure.runs) for figure in self.figures) - len(self.runs)
 
     def by_method(self) -> Table:
         """Return a row for each setup and method: the number of runs, the time of one and of all, and its source."""
@@ -158,8 +144,8 @@ class Estimate:
         if not self.to_make and not self.measurements:
             yield "every training and measurement is up to date"
             return
-        if self._shared:
-            yield f"figures sum to more than the total, which counts their {self._shared} shared runs once"
+        if self.selection.has_shared_runs:
+            yield "figures sum to more than the total, which counts shared runs once"
         if unknown := sum(cost.seconds is None for cost in self._costs):
             yield f"{unknown} jobs whose cost is unknown are left out ('+')"
         if any(cost.partial for cost in self._costs):

@@ -1,0 +1,143 @@
+"""Whether a job of an earlier run is taken over, and what the watch concludes from folders and states."""
+
+import logging
+import os
+import pickle
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from snakemake_executor_plugin_submitit import ExecutorSettings, attempts
+from snakemake_executor_plugin_submitit.decide import Outcome
+from snakemake_executor_plugin_submitit.journal import Journal, JournalTask, Submission
+from snakemake_executor_plugin_submitit.messages import Messages
+from snakemake_executor_plugin_submitit.reattach import Orphan, OrphanedJobs
+from snakemake_executor_plugin_submitit.request import request_of
+from snakemake_executor_plugin_submitit.run import Run
+from snakemake_executor_plugin_submitit.slurm import Answer
+from snakemake_executor_plugin_submitit.task import Task
+from snakemake_executor_plugin_submitit.watch import Watch
+
+
+class FakeCluster:
+    """Answers with the states that a test sets, None for an outage; remembers what it is asked."""
+
+    def __init__(self):
+        self.known, self.names, self.cancelled, self.queries = {}, {}, [], 0
+
+    def states(self, ids, since):
+        self.queries += 1
+        return (
+            Answer() if self.known is None else Answer({one: self.known[one] for one in ids if one in self.known}, True)
+        )
+
+    def find(self, job_name):
+        return self.names.get(job_name)
+
+    def cancel(self, ids):
+        self.cancelled += ids
+        self.known = {}
+
+
+@pytest.fixture
+def run(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    journal = Journal(tmp_path / "journal.jsonl")
+    messages = Messages(logging.getLogger("test"))
+    yield Run(ExecutorSettings(patience=0), FakeCluster(), journal, tmp_path / "run", str(tmp_path), messages)
+    journal.close()
+
+
+@pytest.fixture
+def task(tmp_path):
+    rule = SimpleNamespace(name="train")
+    job = SimpleNamespace(is_group=lambda: False, rule=rule, input=[tmp_path / "in"], output=[tmp_path / "out"])
+    (tmp_path / "in").touch()
+    return Task(job, "train", "key", (str(tmp_path / "out"),), request_of({"runtime": 10}, 1, 90), "true")
+
+
+def submitted(task, folder, key="key", ago_s=-10.0, job_id="7"):
+    """Return a submission of this task; `ago_s` below 0 is after the task's input was made."""
+    tasks = [JournalTask(key, task.outputs, 0, timeouts_before=2)]
+    return Submission("t", "smk-train-t", "train", str(folder), "slurm", time.time() - ago_s, tasks, job_id)
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "expected"),
+    [
+        ({}, "RUNNING", True),
+        ({}, "PENDING", True),
+        ({}, "FAILED", False),
+        ({}, "", False),
+        ({"key": "another"}, "RUNNING", False),
+        ({"ago_s": 100.0}, "RUNNING", False),  # the input is newer
+    ],
+)
+def test_a_job_is_taken_over_if_it_is_the_same_and_lives(task, tmp_path, change, state, expected):
+    orphan = Orphan(submitted(task, tmp_path, **change), submitted(task, tmp_path, **change).tasks[0])
+    assert orphan.serves(task, {"7": state} if state else {}) is expected
+
+
+@pytest.mark.parametrize("made_output", [False, True])
+@pytest.mark.parametrize("recent", [False, True])
+def test_a_job_that_has_ended_serves_if_its_result_is_new_and_its_files_exist(task, tmp_path, made_output, recent):
+    submission = submitted(task, tmp_path)
+    result = tmp_path / "7_0_result.pkl"
+    result.touch()
+    if not recent:
+        os.utime(result, (1.0, 1.0))
+    if made_output:
+        (tmp_path / "out").touch()
+    assert Orphan(submission, submission.tasks[0]).serves(task, {}) is (made_output and recent)
+
+
+def test_a_submission_whose_id_is_unknown_is_found_by_its_name(run, task, tmp_path):
+    run.cluster.names, run.cluster.known = {"smk-train-t": "9"}, {"9": "RUNNING"}
+    taken, left = OrphanedJobs([submitted(task, tmp_path, job_id=None)], run).take_over([task])
+    assert (taken, left, task.job_id, task.timeouts_before) == ([task], [], "9", 2)
+    assert run.tasks == {"9": task}
+
+
+def test_another_job_for_the_same_file_is_cancelled_first(run, task, tmp_path, caplog):
+    run.cluster.known = {"7": "RUNNING"}
+    submission = submitted(task, tmp_path, key="another")
+    taken, left = OrphanedJobs([submission], run).take_over([task])
+    assert (taken, left, run.cluster.cancelled, submission.live) == ([], [task], ["7"], [])
+    assert "of an earlier run would write" in caplog.text and "cancelled first" in caplog.text
+
+
+@pytest.fixture
+def assigned(run, task, tmp_path):
+    run.assign(task, submitted(task, tmp_path), 0)
+    return task
+
+
+def test_a_success_needs_no_query_and_silence_is_waited_out(run, assigned, tmp_path):
+    watch = Watch(run)
+    run.cluster.known = None
+    assert watch.round([assigned]) == {assigned: Outcome.WAIT}
+    assert watch.round([assigned]) == {assigned: Outcome.WAIT}
+    assert run.cluster.queries == 1  # the second round came too early for another
+    (tmp_path / "7_0_result.pkl").write_bytes(pickle.dumps(("success", "")))
+    assert watch.round([assigned]) == {assigned: Outcome.SUCCESS}
+    assert run.cluster.queries == 1
+
+
+def test_a_half_written_result_is_none_yet(run, assigned, tmp_path):
+    run.cluster.known = {"7": "RUNNING"}
+    (tmp_path / "7_0_result.pkl").write_bytes(pickle.dumps(("success", "x" * 100))[:-20])
+    assert Watch(run).round([assigned]) == {assigned: Outcome.WAIT}
+
+
+def test_a_job_that_is_gone_and_asked_for_a_restart_is_submitted_again(run, assigned):
+    attempts.append(assigned.assignment.attempts_file(0), attempts.Entry(attempts.PREEMPTED, "1-1", 1.0))
+    assert Watch(run).round([assigned]) == {assigned: Outcome.AGAIN}
+
+
+def test_a_requeue_and_a_hold_are_reported_once(run, assigned, caplog):
+    for state in ("RUNNING", "REQUEUE_HOLD", "REQUEUE_HOLD"):
+        run.cluster.known = {"7": state}
+        Watch(run).round([assigned])
+    assert caplog.text.count("job 7 (train) is back in the queue") == 1
+    assert caplog.text.count("job 7 (train) is held (REQUEUE_HOLD)") == 1
