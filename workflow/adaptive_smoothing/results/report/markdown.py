@@ -13,7 +13,7 @@ from typing import Any
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.units import span
 from adaptive_smoothing.results.claims.judge import CLAIMS
-from adaptive_smoothing.results.claims.page import ALL, VERDICTS, effect
+from adaptive_smoothing.results.claims.page import ALL, VERDICTS, Row, effect
 from adaptive_smoothing.results.claims.samples import PAPER
 from adaptive_smoothing.results.names import method_name
 from adaptive_smoothing.results.report.facts import Figure
@@ -24,7 +24,6 @@ from adaptive_smoothing.results.text import listed, markdown_table, plural
 NO_BREAK = "\u00a0"
 ARXIV = "https://arxiv.org/abs/2502.07273"
 PAPERS_TITLE = "Variational Learning Induces Adaptive Label Smoothing"
-Row = dict[str, Any]  # a row of judge.SCHEMA
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,9 @@ class Report:
         """Return the verdicts on all claims as wholes, analysed as in the paper."""
         return [row for row in self.verdicts if row["scenario"] == ALL and row["reading"] == PAPER.name]
 
-    def all_costs(self, figures: Iterable[Figure] | None = None) -> dict[str, RunCost]:
-        """Return run → cost over figures; a run that several share is here once."""
-        return {run: cost for figure in figures or self.figures for run, cost in figure.costs.items()}
+    def all_costs(self) -> dict[str, RunCost]:
+        """Return run → cost over all figures; a run that several share is here once."""
+        return {run: cost for figure in self.figures for run, cost in figure.costs.items()}
 
     def all_records(self) -> dict[str, dict[str, Any]]:
         """Return run → record over all figures; a run that several share is here once."""
