@@ -266,6 +266,8 @@ def test_settings_of_the_command_line_are_checked():
     assert scales.load_settings({"strict": True}).strict
     with pytest.raises(UserError, match=r"^--config: unknown key 'stricct' \(did you mean 'strict'\?\); legal: assign"):
         scales.load_settings({"stricct": True})
+    with pytest.raises(UserError, match="--config: key 'warm' was renamed to 'fork_server'"):
+        scales.load_settings({"warm": False})
     with pytest.raises(UserError, match=r"^--config, device: unknown value 'gpu'.*; legal: auto, cpu, cuda"):
         scales.load_settings({"device": "gpu"})
 

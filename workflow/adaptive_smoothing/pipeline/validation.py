@@ -17,7 +17,7 @@ from adaptive_smoothing.core.options import Strict
 Content = dict[str, Any]
 KeyPath = tuple[str | int, ...]
 LONGEST_VALUE = 60  # characters of a wrong value that a message quotes
-# Old key → new key, for scale files of the first release.
+# Old key → new key, for one release
 RENAMED = {
     "by_noise": "noise_overrides",
     "label_noise_samples": "label_noise_mc_samples",
@@ -25,6 +25,7 @@ RENAMED = {
     "posterior_samples": "eval_mc_samples",
     "speed": "performance",
     "train_evaluation": "train_eval_subset",
+    "warm": "fork_server",  # of --config
 }
 # What a value must be, by the first word of pydantic's type of error
 TYPES = {
