@@ -46,6 +46,12 @@ class Project:
         rows = [line.split() for line in table[1].splitlines()] if table else []
         return {rule: int(count) for rule, count in rows if rule not in ("total", "tiny", "all")}
 
+    def unmade_copy(self, folder: Path) -> "Project":
+        """Return a copy in `folder` without what the pipeline made; the library has rooms of the same names."""
+        made = {self.folder / name for name in ("data", "results", "logs", "paper_figures", ".snakemake")}
+        shutil.copytree(self.folder, folder, ignore=lambda where, names: {n for n in names if Path(where, n) in made})
+        return Project(folder)
+
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace text in a file of the project; the text must be there."""
         path = self.folder / file
@@ -126,5 +132,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def edited(finished: Project, tmp_path: Path) -> Project:
     """Return a copy of the finished project, Snakemake's records included, that a test may edit."""
-    shutil.copytree(finished.folder, tmp_path / "edited", copy_function=shutil.copy2)
+    unlocked = shutil.ignore_patterns("locks")  # another worker's Snakemake may be at work there
+    shutil.copytree(finished.folder, tmp_path / "edited", copy_function=shutil.copy2, ignore=unlocked)
     return Project(tmp_path / "edited")

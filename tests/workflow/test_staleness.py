@@ -143,11 +143,11 @@ def test_an_edit_of_the_scale(edited, change, expected):
 
 
 WORDS = [  # a comment, a docstring, log lines, error messages, and all of core
-    ("training/loop.py", "# The training process itself", "# Now the training process itself"),
+    ("training/loop.py", "# of the last step", "# of the step before"),
     ("training/job.py", '"""Train one run and', '"""Train, in other words, one run and'),
     ("data/storage.py", "the prepared dataset is damaged", "the arrays are damaged"),
     ("data/labels.py", "import pyarrow as pa\n", "import pyarrow as pa\n\n"),
-    ("training/devices.py", "torch finds no GPU here", "torch sees no GPU"),
+    ("training/devices.py", "torch finds no GPU ", "torch sees no GPU "),
     ("results/summary.py", "none of its runs has a", "no run of it has a"),
     ("core/errors.py", "did you mean", "is it"),
     ("core/log.py", "print(line, flush=True)", "print(line.strip(), flush=True)"),

@@ -27,15 +27,14 @@ def train(*args, **kwargs):
 @pytest.fixture
 def workstation(project, tmp_path, monkeypatch):
     """Return a project whose runs each ask for a GPU, on what looks like a machine with two."""
-    unmade = shutil.ignore_patterns(".snakemake", "results", "paper_figures", "data", "logs")
-    project = type(project)(shutil.copytree(project.folder, tmp_path / "project", ignore=unmade))
+    project = project.unmade_copy(tmp_path / "project")
 
     def ask_for_gpus(scale):
         for setup in scale["setups"].values():
             setup["resources"]["gpu"] = 1
 
     project.change(ask_for_gpus)
-    training = project.folder / "workflow/adaptive_smoothing/training/loop.py"
+    training = project.folder / "workflow/adaptive_smoothing/training/job.py"
     training.write_text(training.read_text() + WATCHED)
     program = tmp_path / "bin/nvidia-smi"
     program.parent.mkdir()
