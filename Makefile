@@ -98,12 +98,16 @@ plan: $(INSTALLED) ## Show what the whole paper would run, and run nothing
 
 .PHONY: test
 test: lint ## Set up where needed, then every check: formatting, lints, types, all tests
-	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/pytest -n 3 $(PYTEST_ARGS)
 
 .PHONY: test-slurm
 test-slurm: $(INSTALLED) ## As root: start a real SLURM on this machine and break it in every way that tests/slurm lists
-	$(BIN)/pytest tests/slurm -n 3 -m 'not alone' $(PYTEST_ARGS)
-	$(BIN)/pytest tests/slurm -m alone $(PYTEST_ARGS)
+	$(BIN)/pytest tests/slurm -n 4 -m 'not alone' $(PYTEST_ARGS)
+	$(BIN)/pytest tests/slurm -m 'alone and not whole' $(PYTEST_ARGS)
+
+.PHONY: test-slurm-whole
+test-slurm-whole: $(INSTALLED) ## As root: Fig. 7 at small scale on a real SLURM, seven trainings to a job, against the local table
+	$(BIN)/pytest tests/slurm -m whole $(PYTEST_ARGS)
 
 .PHONY: bench-slurm
 bench-slurm: $(INSTALLED) ## As root: the SLURM executor beside snakemake-executor-plugin-slurm, 100 and 400 jobs

@@ -114,7 +114,7 @@ def test_sigterm_while_snakemake_holds_its_lock(tmp_path):
                 assert process.poll() is None and time.monotonic() < deadline
                 time.sleep(0.05)
             os.killpg(process.pid, signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
         assert process.returncode == 1 and "Will exit after finishing" in said, said
     finally:
         if process.poll() is None:

@@ -58,7 +58,7 @@ def command(*arguments):
 
 
 def snakemake(folder, *arguments):
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=300)
 
 
 def test_jobs_run_and_leave_only_the_table(folder):
@@ -171,7 +171,7 @@ def waiting(folder):
 def test_ctrl_c_ends_every_process(waiting):
     process, pid = waiting
     process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=300)
     assert "cancelling 1 jobs" in text and "all of them have ended" in text
     wait_for(lambda: not alive(pid), 10)
 
@@ -189,7 +189,7 @@ def test_a_killed_snakemake_finds_its_job_again(waiting, folder):
     assert any("1 jobs of an earlier run are taken over" in line for line in lines)
     assert int((folder / "pid").read_text()) == pid and alive(pid)
     again.send_signal(signal.SIGINT)
-    again.communicate(timeout=60)
+    again.communicate(timeout=300)
     wait_for(lambda: not alive(pid), 10)
 
 

@@ -84,7 +84,7 @@ def alive(pid):
 
 def told(process, number):
     process.send_signal(number)
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=300)
     return process.returncode, text
 
 
@@ -166,7 +166,7 @@ def test_an_attempt_ends_when_a_newer_one_has_begun_elsewhere(start):
 def test_a_failure_shows_the_last_lines_and_leaves_no_process(start):
     process = start("sleep 100 & echo $! >pid; echo the reason; exit 3")
     pid = int(Path("pid").read_text())
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=300)
     assert process.returncode == 1 and "JobFailed: exit status 3; its last lines:\nthe reason\n" in text
     wait_for(lambda: not alive(pid), 10)
 

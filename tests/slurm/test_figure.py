@@ -31,22 +31,24 @@ def made_locally(scale: str, folder: Path) -> pd.DataFrame:
     return parquet.read_frame(folder / table)[0]
 
 
-GROUPED = [
-    *("--groups", "train=runs", "--group-components", "runs=7"),
-    *("--resources", "mem_mb=2000", "--set-resource-scopes", "mem_mb=local"),  # one run of 2000 MB at a time in a job
-]
+def grouped(size: int) -> list[str]:
+    """Return the options that put so many trainings into one job, one after the other."""
+    groups = ["--groups", "train=runs", "--group-components", f"runs={size}"]
+    return [*groups, "--resources", "mem_mb=2000", "--set-resource-scopes", "mem_mb=local"]  # a run takes 2000 MB
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize(("scale", "grouped"), [("tiny", []), ("small", GROUPED)])
-def test_figure_7_is_the_local_runs(slurm, tmp_path, scale, grouped):
-    """The trainings in arrays, at small scale all 105 of them seven to a job; the table equal to the last bit."""
+@pytest.mark.parametrize(
+    ("scale", "size"), [("tiny", 1), ("tiny", 5), pytest.param("small", 7, marks=pytest.mark.whole)]
+)
+def test_figure_7_is_the_local_runs(slurm, tmp_path, scale, size):
+    """The trainings in arrays, `size` of them to a job; at small scale all 105; the table equal to the last bit."""
     folder = tmp_path / "project"
     folder.mkdir()
     workflow_tests().copied(folder)
     shutil.copytree(ROOT / "slurm", folder / "slurm")
     local = made_locally(scale, tmp_path / "local")
-    head = Head(folder, slurm, arguments=["--set-resources", "train:gpu=1", *grouped])
+    head = Head(folder, slurm, arguments=["--set-resources", "train:gpu=1", *(grouped(size) if size > 1 else [])])
     try:
         text = head.start(FIGURE.format(scale=scale)).ends(seconds=3600)
     finally:
@@ -56,11 +58,7 @@ def test_figure_7_is_the_local_runs(slurm, tmp_path, scale, grouped):
     columns = [column for column in table.columns if column not in metrics.NOT_REPRODUCED]
     pd.testing.assert_frame_equal(table[columns], local[columns], check_exact=True)
     ids = head.job_ids()
-    runs = table["run"].nunique()
-    if grouped:
-        assert len(ids) == runs / 7
-    else:
-        assert len(ids) == runs
+    assert len(ids) == table["run"].nunique() / size
     arrays = dict(re.findall(r"submitted array (\d+) with (\d+) jobs of ", text))
     assert 1 <= len(arrays) <= table["noise"].nunique()  # trainings go up as soon as their labels are there
     assert {one for one in ids if "_" in one} == {

@@ -251,7 +251,7 @@ def test_a_stop_signal_to_the_whole_group_lets_the_main_process_save(folder, num
     os.killpg(started.pid, number)
     time.sleep(0.5)
     assert children(started.pid) == workers, "the workers live on"
-    output, _ = started.communicate(timeout=60)
+    output, _ = started.communicate(timeout=300)
     assert started.returncode == 75
     assert output == f"saved {last}\n"
     assert gone(workers, 10)
@@ -263,7 +263,7 @@ def test_workers_end_with_a_killed_parent(folder):
     started = training(folder, 2)
     workers = children(started.pid)
     started.send_signal(signal.SIGKILL)
-    started.communicate(timeout=30)
+    started.communicate(timeout=300)
     assert gone(workers, 20)
 
 
@@ -289,7 +289,7 @@ if sys.argv[2] == "raises":
 @pytest.mark.parametrize("how", ["ends", "raises"])
 def test_a_process_that_leaves_an_iteration_open_ends(folder, how):
     done = subprocess.run(
-        [sys.executable, "-c", LEFT_OPEN, str(folder), how], timeout=60, capture_output=True, text=True
+        [sys.executable, "-c", LEFT_OPEN, str(folder), how], timeout=300, capture_output=True, text=True
     )
     assert done.returncode == (1 if how == "raises" else 0)
     assert done.stderr.count("Traceback") == (1 if how == "raises" else 0)

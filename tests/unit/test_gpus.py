@@ -135,7 +135,7 @@ def test_processes_at_once_get_different_devices_and_more_wait_for_them(monkeypa
     processes = [holder(1, 0.5) for _ in range(7)]
     spans = []
     for process in processes:
-        out, _ = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=300)
         (_, device, began), (_, left) = (line.split() for line in out.splitlines())
         spans.append((device, float(began), float(left)))
         assert process.returncode == 0

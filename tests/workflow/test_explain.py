@@ -21,7 +21,7 @@ def asked(project, *arguments):
         env={**os.environ, "PYTHONPATH": str(project.folder / "workflow")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert "Traceback" not in done.stderr
     assert sorted(project.folder.rglob("results/**")) == before

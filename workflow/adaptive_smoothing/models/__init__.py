@@ -1,4 +1,4 @@
 """Room `models`: one network a file, with `class Options(Strict)` and `build(options, channels, size, classes)`.
 
-It imports `core` and the types of `data`.
+It imports `core`, and of `data` the types and the downloads.
 """
