@@ -71,3 +71,13 @@ def test_a_closed_pipe_ends_a_command_quietly():
     command = f'{sys.executable} -c "{code}" | head -n 1'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("x\n", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["adopt", "archive", "deviations", "estimate.command", "explain", "partial_report", "provenance", "status"],
+)
+def test_every_command_explains_itself(name):
+    command = [sys.executable, "-m", f"adaptive_smoothing.pipeline.commands.{name}", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage: "), done.stderr

@@ -52,7 +52,7 @@ def _figure_files(scale: str, figure: FigurePlan) -> list[str]:
 def selection_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Return a parser of a command line that names a scale and figures of it."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
-    parser.add_argument("scale", nargs="?", default=paths.PAPER, help="a file of config/ (default: %(default)s)")
+    parser.add_argument("scale", nargs="?", default=paths.PAPER, help=f"a file of config/ (default: {paths.PAPER})")
     parser.add_argument("figures", nargs="*", metavar="figure", help="such as fig7 (default: all of the scale)")
     return parser
 
