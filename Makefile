@@ -101,13 +101,13 @@ test: lint ## Set up where needed, then every check: formatting, lints, types, a
 	$(BIN)/pytest -n 3 $(PYTEST_ARGS)
 
 .PHONY: test-slurm
-test-slurm: $(INSTALLED) ## As root: start a real SLURM on this machine and break it in every way that tests/slurm lists
-	$(BIN)/pytest tests/slurm -n 4 -m 'not alone' $(PYTEST_ARGS)
-	$(BIN)/pytest tests/slurm -m 'alone and not whole' $(PYTEST_ARGS)
+test-slurm: $(INSTALLED) ## As root: start a real SLURM on this machine and break it in every way that executor/tests/slurm lists
+	$(BIN)/pytest executor/tests/slurm -n 4 -m 'not alone' $(PYTEST_ARGS)
+	$(BIN)/pytest executor/tests/slurm -m 'alone and not whole' $(PYTEST_ARGS)
 
 .PHONY: test-slurm-whole
 test-slurm-whole: $(INSTALLED) ## As root: Fig. 7 at small scale on a real SLURM, seven trainings to a job, against the local table
-	$(BIN)/pytest tests/slurm -m whole $(PYTEST_ARGS)
+	$(BIN)/pytest executor/tests/slurm -m whole $(PYTEST_ARGS)
 
 .PHONY: bench-slurm
 bench-slurm: $(INSTALLED) ## As root: the SLURM executor beside snakemake-executor-plugin-slurm, 100 and 400 jobs
@@ -155,11 +155,11 @@ constraints: $(INSTALLED) ## Pin what the venv holds now: rewrite envs/constrain
 
 .PHONY: clean-environment
 clean-environment: ## Delete the venv and all caches; data, results and figures stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info
-	find workflow tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info executor/src/*.egg-info
+	find workflow executor tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(INSTALLED): export PATH := $(USER_PATH)
-$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+$(INSTALLED): pyproject.toml executor/pyproject.toml $(CONSTRAINTS)
 	@command -v $(PYTHON) >/dev/null || { \
 	    echo "error: '$(PYTHON)' is not to be found; install Python 3.11 or newer, or say which: make PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -167,5 +167,5 @@ $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo "error: '$(PYTHON)' lacks the module venv; install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --constraint $(CONSTRAINTS) --editable '.[test]'
+	$(BIN)/python -m pip install --constraint $(CONSTRAINTS) --editable ./executor --editable '.[test]'
 	@touch $@

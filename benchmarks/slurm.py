@@ -5,7 +5,7 @@
 
 Prints a Markdown table: wall time, calls of SLURM's commands (counted by scripts in front of them on PATH), processor
 time of the head, and how many of the jobs' files are there in the end. The other plugin gets an environment
-of its own, since Snakemake imports each plugin that it finds at every start. Needs what tests/slurm/cluster.py needs.
+of its own, since Snakemake imports each plugin that it finds at every start. Needs what executor/tests/slurm/cluster.py needs.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ETC = Path("/etc/slurm/slurm.conf")
-sys.path.insert(0, str(ROOT / "tests/slurm"))
+sys.path.insert(0, str(ROOT / "executor/tests/slurm"))
 
 from cluster import Cluster  # noqa: E402
 

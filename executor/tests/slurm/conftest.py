@@ -29,7 +29,7 @@ from adaptive_smoothing.training.metrics import NOT_REPRODUCED
 if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 2 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RUN = "digits-small_cnn/symmetric20/ls-alpha0.9/seed{seed}"
 METRICS = "results/tiny/runs/{run}/metrics.parquet"
 EPOCHS = 25
