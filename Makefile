@@ -19,6 +19,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAINTS := envs/constraints.txt
 SMK := Snakefile $(wildcard rules/*.smk)
+SLURM_TESTS := executor/tests/slurm tests/slurm
 
 # Snakemake starts further programs, which are to be those of the venv; the venv itself is made by the user's Python.
 USER_PATH := $(PATH)
@@ -102,12 +103,12 @@ test: lint ## Set up where needed, then every check: formatting, lints, types, a
 
 .PHONY: test-slurm
 test-slurm: $(INSTALLED) ## As root: start a real SLURM on this machine and break it in every way that executor/tests/slurm lists
-	$(BIN)/pytest executor/tests/slurm -n 4 -m 'not alone' $(PYTEST_ARGS)
-	$(BIN)/pytest executor/tests/slurm -m 'alone and not whole' $(PYTEST_ARGS)
+	$(BIN)/pytest $(SLURM_TESTS) -n 4 -m 'not alone' $(PYTEST_ARGS)
+	$(BIN)/pytest $(SLURM_TESTS) -m 'alone and not whole' $(PYTEST_ARGS)
 
 .PHONY: test-slurm-whole
 test-slurm-whole: $(INSTALLED) ## As root: Fig. 7 at small scale on a real SLURM, seven trainings to a job, against the local table
-	$(BIN)/pytest executor/tests/slurm -m whole $(PYTEST_ARGS)
+	$(BIN)/pytest tests/slurm -m whole $(PYTEST_ARGS)
 
 .PHONY: bench-slurm
 bench-slurm: $(INSTALLED) ## As root: the SLURM executor beside snakemake-executor-plugin-slurm, 100 and 400 jobs
