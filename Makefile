@@ -20,6 +20,9 @@ INSTALLED := $(VENV)/.installed
 CONSTRAINTS := envs/constraints.txt
 SMK := Snakefile $(wildcard rules/*.smk)
 SLURM_TESTS := executor/tests/slurm tests/slurm
+# tox has a venv of its own: it would clash with the versions of packaging that Snakemake allows.
+TOX := 4.67.15
+TOX_VENV := .venv-tox
 
 # Snakemake starts further programs, which are to be those of the venv; the venv itself is made by the user's Python.
 USER_PATH := $(PATH)
@@ -101,6 +104,11 @@ plan: $(INSTALLED) ## Show what the whole paper would run, and run nothing
 test: lint ## Set up where needed, then every check: formatting, lints, types, all tests
 	$(BIN)/pytest -n 3 $(PYTEST_ARGS)
 
+.PHONY: test-executor
+test-executor: $(TOX_VENV)/.tox-$(TOX) ## The executor's wheel in clean environments: with its oldest and its newest Snakemake
+	rm -rf executor/build # else the wheel would hold modules that are no more
+	cd executor && ../$(TOX_VENV)/bin/tox run-parallel --parallel-no-spinner
+
 .PHONY: test-slurm
 test-slurm: $(INSTALLED) ## As root: start a real SLURM on this machine and break it in every way that executor/tests/slurm lists
 	$(BIN)/pytest $(SLURM_TESTS) -n 4 -m 'not alone' $(PYTEST_ARGS)
@@ -156,8 +164,14 @@ constraints: $(INSTALLED) ## Pin what the venv holds now: rewrite envs/constrain
 
 .PHONY: clean-environment
 clean-environment: ## Delete the venv and all caches; data, results and figures stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info executor/src/*.egg-info
+	rm -rf $(VENV) $(TOX_VENV) executor/.tox executor/build .mypy_cache .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info executor/src/*.egg-info
 	find workflow executor tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(TOX_VENV)/.tox-$(TOX): export PATH := $(USER_PATH)
+$(TOX_VENV)/.tox-$(TOX):
+	$(PYTHON) -m venv --clear $(TOX_VENV)
+	$(TOX_VENV)/bin/python -m pip install --quiet tox==$(TOX)
+	@touch $@
 
 $(INSTALLED): export PATH := $(USER_PATH)
 $(INSTALLED): pyproject.toml executor/pyproject.toml $(CONSTRAINTS)

@@ -220,7 +220,7 @@ def test_ctrl_c_then_again(head, is_as_undisturbed, project):
 
 def test_full_disk_in_the_job_folder(head, is_as_undisturbed, project):
     folder = project / ".snakemake/submitit-small"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(folder)], check=True)
     filler = folder / "filler"
     try:
