@@ -91,12 +91,13 @@ def _rescheduled(methods: Content, share: Fraction) -> Content:
 def _shrunk(schedule: Content, share: Fraction) -> Content:
     """Return a schedule over `share` as many epochs, rounded up to whole ones.
 
-    At least one epoch is left where there were any: a warm-up of less than a step would be none, and how many steps an
+    Milestones that fall together become one. At least one epoch is left where there were any: a warm-up of less than a step would be none, and how many steps an
     epoch has is not known here.
     """
     shrunk = dict(schedule)
     if "milestones" in schedule:
-        shrunk["milestones"] = [math.ceil(Fraction(milestone) * share) for milestone in schedule["milestones"]]
+        milestones = (math.ceil(Fraction(milestone) * share) for milestone in schedule["milestones"])
+        shrunk["milestones"] = list(dict.fromkeys(milestones))
     if "warmup_epochs" in schedule:
         shrunk["warmup_epochs"] = math.ceil(Fraction(schedule["warmup_epochs"]) * share)
     return shrunk
