@@ -139,7 +139,30 @@ def test_an_heir_of_an_heir(tmp_path):
         ),
         (heir(setups={"mnist": {"by_noise": {}}}), ", overrides.setups.mnist: key 'by_noise' was renamed"),
         (heir(setups={"mnist": {"dataset": "x"}}), ", overrides.setups.mnist.dataset: unknown dataset 'x'"),
-        (heir(setups={"cifar1": {"epochs": 5}}), ", overrides.setups.cifar1: key 'dataset' is missing"),
+        (
+            heir(setups={"cifar1": {"epochs": 5}}),
+            ", overrides.setups.cifar1: key 'dataset' is missing; 'cifar1' is not inherited (did you mean 'cifar1",
+        ),
+        (
+            heir(figures={"fgi5": {"label_noise_mc_samples": 5}}),
+            ", overrides.figures.fgi5: key 'title' is missing; 'fgi5' is not inherited (did you mean 'fig5'?)",
+        ),
+        (
+            heir(noises={"pair2": {"rate": 0.3}}),
+            ", overrides.noises.pair2: key 'kind' is missing; 'pair2' is not inherited (did you mean 'pair20'?)",
+        ),
+        (
+            heir(figures={"fgi9": None}),
+            ", overrides.figures: unknown inherited key 'fgi9' (did you mean 'fig9'?); legal: fig10, fig2",
+        ),
+        (
+            heir(setups={"cifar10": {"methods": {"smm": None}}}),
+            ", overrides.setups.cifar10.methods: unknown inherited key 'smm' (did you mean 'sam'?); legal: ivon, ls,",
+        ),
+        (
+            heir(setups={"cifar10": {"epochs": 20}}),
+            ", setups.cifar10.methods.ls.schedule.milestones: 150 lies beyond the setup's 20 epochs; shorten the sched",
+        ),
         (
             heir(setups={"cifar10": {"methods": {"ls": {"alfa": 1}}}}),
             ", overrides.setups.cifar10.methods.ls: unk",
@@ -195,6 +218,11 @@ def test_a_schedule_of_one_noise_shrinks_too_and_no_warm_up_stays_none(tmp_path)
     scale = loaded(tmp_path, heir("base", cut={"epochs": 8}), base=base)
     assert scale.setups["cifar100"].noise_overrides["pair20"]["ivon"]["schedule"]["warmup_epochs"] == 2
     assert scale.setups["mnist"].methods["ivon"]["schedule"]["warmup_epochs"] == 0
+
+
+def test_milestones_that_fall_together_become_one(tmp_path):
+    setup = loaded(tmp_path, heir(cut={"epochs": 1})).setups["cifar10"]
+    assert setup.methods["ls"]["schedule"]["milestones"] == [1]
 
 
 def test_overrides_come_after_the_cut(tmp_path):
