@@ -87,6 +87,24 @@ def test_mappings_merge_at_every_depth_and_anything_else_replaces():
     assert base == {"a": {"b": {"c": 1, "d": 2}, "list": [1, 2]}, "x": 1}
 
 
+def test_extras_with_the_runs_of_a_figure_follow_its_overrides(tmp_path):
+    runs = [{"setup": "cifar10", "noises": ["pair20"], "methods": {"ivon": {}}}]
+    own = [{**runs[0], "noises": ["symmetric20"]}]
+    extras = {"extra_cost": {"runs": own}, "extra_memorisation": None, "extra_calibration": {"title": "mine"}}
+    scale = loaded(tmp_path, heir(figures={"fig5": {"runs": runs}}, extras=extras, cut={"grids": "ends"}))
+    assert scale.extras["extra_calibration"].runs == scale.figures["fig5"].runs
+    assert scale.extras["extra_calibration"].runs[0].noises == ("pair20",)
+    assert scale.extras["extra_calibration"].title == "mine"
+    assert scale.extras["extra_cost"].runs[0].noises == ("symmetric20",)
+    assert scale.extras["extra_moons"] == PAPER.extras["extra_moons"]
+    assert "extra_memorisation" not in scale.extras
+
+
+def test_extras_keep_the_runs_of_a_figure_that_is_removed(tmp_path):
+    scale = loaded(tmp_path, heir(figures={"fig5": None}))
+    assert scale.extras == PAPER.extras
+
+
 def test_null_removes_what_is_inherited(tmp_path):
     assert inherit.merge({"a": {"b": 1, "c": 2}}, {"a": {"b": None}}) == {"a": {"c": 2}}
     scale = loaded(tmp_path, heir(setups={"clothing1m": {"train_eval_subset": None}}, extras=None))
