@@ -78,7 +78,10 @@ def _mean_and_std(arrays: Arrays, data_seed: int, root: Path, measured_images: i
 
 
 def check(arrays: Arrays, name: str) -> None:
-    """Raise UserError unless types, shapes and labels of dataset `name` are what `Arrays` says."""
+    """Raise UserError unless types, shapes and labels of dataset `name` are what `Arrays` and the dataset's file say."""
+    stated = registry.constant("dataset", name, "CLASSES")
+    if stated is not None and stated != len(arrays.classes):
+        raise UserError(f"dataset {name}: has {len(arrays.classes)} classes, but its file states CLASSES = {stated}")
     if not len(arrays.train_images) or not len(arrays.test_images):
         raise UserError(f"dataset {name}: needs training and test images, has no {_empty_part(arrays)} images")
     for images in (arrays.train_images, arrays.test_images):
