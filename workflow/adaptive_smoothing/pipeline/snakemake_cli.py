@@ -70,6 +70,11 @@ def mark_current(files: Sequence[str], rules: Sequence[str]) -> None:
     _ended("--touch", "--force", *files, "--allowed-rules", *rules)
 
 
+def write_report(target: str, file: str) -> None:
+    """Let Snakemake write its report of a target, whose files must all be there."""
+    _ended(target, "--report", file)
+
+
 def _ended(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Snakemake in this folder to its end; raise UserError if it fails."""
     done = subprocess.run([sys.executable, "-m", "snakemake", *arguments], capture_output=True, text=True)
