@@ -119,7 +119,7 @@ report: NOW = smoothing report $(SCALE)
 report-so-far: NOW = smoothing report $(SCALE) --so-far
 doctor: NOW = smoothing doctor
 deviations: NOW = smoothing deviations
-rehearse: NOW = make smoke
+rehearse: NOW = smoothing smoke --cores $(CORES)
 plan: NOW = snakemake --dry-run
 FORMER := why estimate status provenance export figures-from report report-so-far doctor deviations rehearse plan
 .PHONY: $(FORMER)
