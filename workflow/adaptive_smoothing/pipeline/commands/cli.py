@@ -20,7 +20,7 @@ from adaptive_smoothing.pipeline.commands.parameters import (
     Words,
     at_least,
 )
-from adaptive_smoothing.pipeline.commands.program import Misuse, Program, ProjectCommand
+from adaptive_smoothing.pipeline.commands.program import ForwardingCommand, Misuse, Program, ProjectCommand
 
 app = typer.Typer(
     name=program.NAME,
@@ -205,6 +205,24 @@ def report(
         from adaptive_smoothing.pipeline.commands.report import write_report
 
     print(write_report(scale))
+
+
+@app.command(cls=ProjectCommand, epilog=examples("smoke", "smoke --cores 2"))
+def smoke(
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores that Snakemake may use. [default: all]")] = None,
+) -> int:
+    """Make the paper's figures with a few steps a run, on tiny data."""
+    from adaptive_smoothing.pipeline.commands.smoke import command
+
+    return command.smoke(cores)
+
+
+@app.command(cls=ForwardingCommand, epilog=examples("doctor", "doctor -- --partition=gpu --account=lab"))
+def doctor(context: typer.Context) -> int:
+    """Check what --profile slurm will meet on this cluster."""
+    from snakemake_executor_plugin_submitit import doctor
+
+    return doctor.main(context.args, f"{program.NAME} doctor")
 
 
 @app.command(
