@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 LIBRARY = "workflow/adaptive_smoothing"
 FOLDERS = ("data", "results", "paper_figures")
 CLAIMS = {pattern.format(scale="tiny") for pattern in (paths.CLAIMS, paths.CLAIMS_TABLE)}
-SECTIONS = ("overview", "claims", "deviations", "cost", "environment", "reproduce")
+SECTIONS = ("overview", "accuracy", "claims", "deviations", "cost", "environment", "reproduce")
 
 
 def outputs(project: Project) -> dict[str, int]:
@@ -79,7 +79,7 @@ def report(planned: plan.Plan) -> set[str]:
     pages = [f"{page}.html" for page in (*SECTIONS, *planned.all_figures)]
     folder = paths.PAGES.format(scale="tiny")
     found = {f"{folder}/{name}" for name in (*pages, paths.PLACED, ".snakemake_timestamp")}
-    return found | {pattern.format(scale="tiny") for pattern in (paths.INDEX, paths.INDEX_PAGE)}
+    return found | {pattern.format(scale="tiny") for pattern in (paths.INDEX, paths.INDEX_PAGE, paths.ACCURACY)}
 
 
 def check(project: Project, expected: Expected) -> None:

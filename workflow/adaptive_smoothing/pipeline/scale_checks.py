@@ -4,12 +4,12 @@ Every method block of every setup is checked, whether a figure uses it or not. A
 figures that use it supply. A mistake is reported where it stands.
 """
 
-from adaptive_smoothing.core import registry
+from adaptive_smoothing.core import paths, registry
 from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.core.specification import Entry
 from adaptive_smoothing.data.corruption import transition_matrix
 from adaptive_smoothing.pipeline.grids import Point, points
-from adaptive_smoothing.pipeline.scales import EXTRA, Figure, RunGrid, Scale, Setup
+from adaptive_smoothing.pipeline.scales import Figure, RunGrid, Scale, Setup
 from adaptive_smoothing.pipeline.validation import Content, Place, problems_of_options, validate_options
 
 
@@ -62,10 +62,10 @@ def _check_hyperparameters(method: str, values: Content, place: Place) -> None:
 
 def _check_figures_name(key: str, name: str, place: Place) -> None:
     """Check that a figure has a name that may stand under its key, `figures` or `extras`."""
-    if name.startswith(EXTRA) != (key == "extras"):
+    if name.startswith(paths.EXTRA) != (key == "extras"):
         other = "figures" if key == "extras" else "extras"
         raise UserError(
-            f"{place}: '{name}' belongs under '{other}'; names of extras begin with '{EXTRA}', and only those"
+            f"{place}: '{name}' belongs under '{other}'; names of extras begin with '{paths.EXTRA}', and only those"
         )
 
 

@@ -13,7 +13,6 @@ from adaptive_smoothing.core.options import PositiveInt, Strict
 from adaptive_smoothing.core.specification import Augmentation, Entry, Performance
 from adaptive_smoothing.pipeline.validation import validate
 
-EXTRA = "extra_"  # names of extras begin with this, and no other figure's name does
 Value = bool | int | float | str
 
 

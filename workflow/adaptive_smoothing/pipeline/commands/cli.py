@@ -55,6 +55,20 @@ def status(
     status.show(Selection.of(scale, figures or []), follow, every)
 
 
+@app.command(cls=ProjectCommand, epilog=examples("accuracy small", "accuracy small fig5 fig9 --json"))
+def accuracy(
+    scale: Scale = DEFAULT_SCALE,
+    figures: Figures = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list of rows.")] = False,
+) -> None:
+    """Print test accuracies ± s.d. of every method as a Markdown table."""
+    from adaptive_smoothing.pipeline.commands import accuracy as command
+    from adaptive_smoothing.results import accuracy
+
+    accuracies = command.of_scale(scale, figures or [])
+    print(accuracy.as_json(accuracies) if as_json else "\n".join(accuracy.markdown(accuracies)))
+
+
 @app.command(cls=ProjectCommand, epilog=examples("smoke", "smoke --cores 2"))
 def smoke(
     cores: Annotated[int | None, typer.Option(min=1, help="Cores that Snakemake may use. [default: all]")] = None,
