@@ -131,6 +131,7 @@ class Scale(Strict):
     label: Annotated[str, Field(min_length=1)] | None = Field(
         description="printed on every figure; null only for the paper's own scale"
     )
+    tunes: Name | None = Field(default=None, description="the scale that this one finds hyper-parameters for")
     data_seed: Seed
     noise_seed: Seed
     seeds: Seeds = Field(description="training seeds")

@@ -50,7 +50,7 @@ def of_figure(frame: pd.DataFrame, description: Description) -> pd.DataFrame:
     """
     if frame.empty:
         return pd.DataFrame(columns=list(COLUMNS))
-    _check_columns(frame, description)
+    check_columns(frame, description)
     means = summary.means_along(summary.last_epochs(frame, description), description, ["task"], {})
     tasks = pd.Categorical(means["task"], means["task"].unique())
     means = means.assign(figure=description["figure"], noise=tasks.astype(str), order=tasks.codes)
@@ -65,7 +65,7 @@ def of_figures(tables: Sequence[Table]) -> pd.DataFrame:
 
 def markdown(accuracies: pd.DataFrame) -> Iterator[str]:
     """Yield the lines of a Markdown table: a row a figure and noise, a column a method."""
-    methods = _ordered(accuracies["method"])
+    methods = ordered(accuracies["method"])
     rows = []
     for (figure, noise), group in accuracies.groupby(["figure", "noise"], sort=False):
         cells = {row["method"]: _cell(row) for row in group.to_dict("records")}
@@ -78,7 +78,8 @@ def as_json(accuracies: pd.DataFrame) -> str:
     return str(accuracies.to_json(orient="records", indent=2, force_ascii=False))
 
 
-def _ordered(methods: "pd.Series[str]") -> list[str]:
+def ordered(methods: "pd.Series[str]") -> list[str]:
+    """Return the methods of a table, each once, in the order of columns."""
     present = list(methods.unique())
     return [*(method for method in FIRST if method in present), *(name for name in present if name not in FIRST)]
 
@@ -93,7 +94,7 @@ def _cell(row: Mapping[Hashable, Any]) -> str:
     return f"{row['accuracy']:.1f}{spread}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def _check_columns(frame: pd.DataFrame, description: Description) -> None:
+def check_columns(frame: pd.DataFrame, description: Description) -> None:
     """Raise UserError if the table lacks a column that accuracies are made from."""
     for column in READ:
         if column not in frame.columns:

@@ -69,6 +69,19 @@ def accuracy(
     print(accuracy.as_json(accuracies) if as_json else "\n".join(accuracy.markdown(accuracies)))
 
 
+@app.command(cls=ProjectCommand, epilog=examples("tune", "tune laptop_tuning --json"))
+def tune(
+    scale: Scale = "tuning",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list, an entry a figure and method.")] = False,
+) -> None:
+    """Show which hyper-parameters a tuning scale finds, and each score behind them."""
+    from adaptive_smoothing.pipeline.commands import tune
+    from adaptive_smoothing.results import tuning
+
+    picks = tune.picks(scale)
+    print(tuning.as_json(picks) if as_json else "\n".join(tuning.text(picks)))
+
+
 @app.command(cls=ProjectCommand, epilog=examples("smoke", "smoke --cores 2"))
 def smoke(
     cores: Annotated[int | None, typer.Option(min=1, help="Cores that Snakemake may use. [default: all]")] = None,
