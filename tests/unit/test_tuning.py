@@ -84,7 +84,7 @@ def test_the_shipped_scales_pick_learning_rates_with_the_best_alpha_and_rho_and_
     random = np.random.default_rng(3)
     scores = {run: random.uniform(0.2, 0.9) for run in plan.load(scale).runs}
     written(scale, lambda run: scores[run.name])
-    picks = tune.picks(scale)
+    picks = tune.tuned(scale).picks
     figures = plan.load(scale).figures
     assert [(pick.figure, pick.method) for pick in picks] == [(name, method) for name in figures for method in SHIPPED]
     for pick in picks:
@@ -119,7 +119,9 @@ def test_an_own_method_is_picked_by_the_axes_that_the_figures_show(project, caps
 
     written("tuning", score)
     assert cli.main(["tune", "--json"]) == 0
-    (pick,) = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)
+    assert (document["scale"], document["tunes"]) == ("tuning", "small")
+    (pick,) = document["picks"]
     assert (pick["method"], pick["choice"]) == ("ols", {"lr": 0.1, "weight_decay": 0.2})
     assert pick["score"] == pytest.approx(90)
     assert list(pick["by_noise"].values()) == [{"alpha": 0.3}, {"alpha": 0.6}, {"alpha": 0.3}]
@@ -149,7 +151,7 @@ def test_the_text_shows_scores_pick_and_edges(project, capsys):
 def test_a_choice_that_diverges_under_one_noise_is_not_picked(project, capsys):
     """Otherwise the noise that it fails under would not count against it."""
     written("tuning", lambda run: (None if run.noise == "pair20" else 0.9) if value_of(run, "lr") == 0.02 else 0.5)
-    ls = tune.picks("tuning")[0]
+    ls = tune.tuned("tuning").picks[0]
     assert ls.choice["lr"] != 0.02 and ls.score == pytest.approx(50)
     assert cli.main(["tune"]) == 0
     assert "| 0.02 | diverged |" in capsys.readouterr().out

@@ -73,9 +73,10 @@ def markdown(accuracies: pd.DataFrame) -> Iterator[str]:
     yield from markdown_table(("figure", "noise", *map(method_name, methods)), rows)
 
 
-def as_json(accuracies: pd.DataFrame) -> str:
-    """Return the rows as JSON; a number that there is none of is null."""
-    return str(accuracies.to_json(orient="records", indent=2, force_ascii=False))
+def plain(accuracies: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as plain values; None where there is no number."""
+    rows = accuracies.astype(object).where(accuracies.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def ordered(methods: "pd.Series[str]") -> list[str]:

@@ -5,7 +5,6 @@ such as LS's α: at each choice of the other axes they are at their best for eac
 all noises: the choice with the highest accuracy on the held-out labels, averaged over seeds, then over noises.
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -115,11 +114,6 @@ def _plain(value: Any) -> Any:
     """Return a value of a table as JSON has it."""
     plain = value.item() if hasattr(value, "item") else value
     return None if pd.isna(plain) else plain
-
-
-def as_json(picks: Sequence[Pick]) -> str:
-    """Return the picks as JSON."""
-    return json.dumps([pick.plain() for pick in picks], indent=2, ensure_ascii=False)
 
 
 def text(picks: Sequence[Pick]) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """Test accuracies ± s.d. of every method that a scale's figures compare, from their tables."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -11,13 +13,29 @@ from adaptive_smoothing.pipeline.plan import FigurePlan, Plan
 from adaptive_smoothing.results import accuracy
 
 
-def of_scale(scale: str, names: Sequence[str] = ()) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Accuracies:
+    """The accuracies of a scale's figures: a row a figure, noise and method."""
+
+    scale: str
+    rows: pd.DataFrame
+
+    def text(self) -> str:
+        """Return them as a Markdown table."""
+        return "\n".join(accuracy.markdown(self.rows))
+
+    def document(self) -> dict[str, Any]:
+        """Return them for scripts."""
+        return {"scale": self.scale, "accuracies": accuracy.plain(self.rows)}
+
+
+def accuracies(scale: str, names: Sequence[str] | None = None) -> Accuracies:
     """Return the accuracies of the named figures, or of all figures of the scale that compare methods.
 
     Raises UserError for a figure without accuracies and for a missing or damaged table.
     """
     planned = plan.load(scale)
-    figures = [planned.figure(name) for name in dict.fromkeys(names)] or _comparing(planned)
+    figures = [planned.figure(name) for name in dict.fromkeys(names or ())] or _comparing(planned)
     for figure in figures:
         if not accuracy.has_accuracies(figure.description):
             legal = [name for name, other in planned.figures.items() if accuracy.has_accuracies(other.description)]
@@ -25,7 +43,7 @@ def of_scale(scale: str, names: Sequence[str] = ()) -> pd.DataFrame:
                 f"{figure.name} of scale '{scale}' has no test accuracies; "
                 f"figures that have some: {', '.join(legal) or 'none'}"
             )
-    return accuracy.of_figures(figure_tables.read(scale, [figure.name for figure in figures]))
+    return Accuracies(scale, accuracy.of_figures(figure_tables.read(scale, [figure.name for figure in figures])))
 
 
 def _comparing(planned: Plan) -> list[FigurePlan]:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from adaptive_smoothing.pipeline.commands import program
-from adaptive_smoothing.pipeline.commands.parameters import DEFAULT_SCALE, Figures, Scale
+from adaptive_smoothing.pipeline.commands.parameters import DEFAULT_SCALE, Figures, Json, Scale
 from adaptive_smoothing.pipeline.commands.program import Program, ProjectCommand
 
 app = typer.Typer(
@@ -56,30 +56,21 @@ def status(
 
 
 @app.command(cls=ProjectCommand, epilog=examples("accuracy small", "accuracy small fig5 fig9 --json"))
-def accuracy(
-    scale: Scale = DEFAULT_SCALE,
-    figures: Figures = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list of rows.")] = False,
-) -> None:
+def accuracy(scale: Scale = DEFAULT_SCALE, figures: Figures = None, json: Json = False) -> None:
     """Print test accuracies ± s.d. of every method as a Markdown table."""
-    from adaptive_smoothing.pipeline.commands import accuracy as command
-    from adaptive_smoothing.results import accuracy
+    from adaptive_smoothing.pipeline.commands.accuracy import accuracies
+    from adaptive_smoothing.pipeline.commands.common import print_answer
 
-    accuracies = command.of_scale(scale, figures or [])
-    print(accuracy.as_json(accuracies) if as_json else "\n".join(accuracy.markdown(accuracies)))
+    print_answer(accuracies(scale, figures), json)
 
 
 @app.command(cls=ProjectCommand, epilog=examples("tune", "tune laptop_tuning --json"))
-def tune(
-    scale: Scale = "tuning",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list, an entry a figure and method.")] = False,
-) -> None:
+def tune(scale: Scale = "tuning", json: Json = False) -> None:
     """Show which hyper-parameters a tuning scale finds, and each score behind them."""
-    from adaptive_smoothing.pipeline.commands import tune
-    from adaptive_smoothing.results import tuning
+    from adaptive_smoothing.pipeline.commands.common import print_answer
+    from adaptive_smoothing.pipeline.commands.tune import tuned
 
-    picks = tune.picks(scale)
-    print(tuning.as_json(picks) if as_json else "\n".join(tuning.text(picks)))
+    print_answer(tuned(scale), json)
 
 
 @app.command(cls=ProjectCommand, epilog=examples("smoke", "smoke --cores 2"))

@@ -1,10 +1,12 @@
 """What commands share: which figures they are asked about, how they print, and how they end."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -68,6 +70,29 @@ def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
         with console.capture() as captured:
             console.print(part, soft_wrap=isinstance(part, Text))  # a path stays in one piece
         console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), end="\n\n")
+
+
+class Answer(Protocol):
+    """What a command found out."""
+
+    def text(self) -> str:
+        """Return it for people."""
+
+    def document(self) -> dict[str, Any]:
+        """Return it for scripts: what `--json` prints."""
+
+
+def print_answer(answer: Answer, as_json: bool) -> None:
+    """Print an answer as text or as one JSON document."""
+    if as_json:
+        print_json(answer.document())
+    else:
+        print(answer.text())
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def run_command(work: Callable[[], None]) -> int:

@@ -30,4 +30,5 @@ Figures = Annotated[
     list[str] | None,
     typer.Argument(metavar="[FIGURE]...", help="Figures, by name or file. Default: all of the scale."),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; docs/commands.md lists its fields.")]
 DEFAULT_SCALE = paths.PAPER

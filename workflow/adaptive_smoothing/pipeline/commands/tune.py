@@ -4,6 +4,9 @@ The key `tunes` of the scale names the scale whose figures will use them. An axi
 chosen there, for each noise.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.pipeline import plan
 from adaptive_smoothing.pipeline.commands import figure_tables
@@ -11,24 +14,42 @@ from adaptive_smoothing.pipeline.plan import Plan
 from adaptive_smoothing.results import accuracy, tuning
 
 
-def picks(scale: str) -> list[tuning.Pick]:
+@dataclass(frozen=True)
+class Tuning:
+    """What a tuning scale finds for the scale that it tunes."""
+
+    scale: str
+    tunes: str
+    picks: list[tuning.Pick]
+
+    def text(self) -> str:
+        """Return it for people."""
+        return "\n".join(tuning.text(self.picks)).rstrip()
+
+    def document(self) -> dict[str, Any]:
+        """Return it for scripts."""
+        return {"scale": self.scale, "tunes": self.tunes, "picks": [pick.plain() for pick in self.picks]}
+
+
+def tuned(scale: str) -> Tuning:
     """Return what a tuning scale finds for each method of each of its figures.
 
     Raises UserError for a scale that tunes no other and for a missing or damaged table.
     """
     planned = plan.load(scale)
-    if planned.scale.tunes is None:
+    tunes = planned.scale.tunes
+    if tunes is None:
         raise UserError(
             f"{planned.file}: has no key 'tunes', so it is no tuning scale; set it to the scale that gets the picks"
         )
-    if planned.scale.tunes not in (scales := plan.scale_names()):
-        raise unknown("scale", planned.scale.tunes, scales, f"{planned.file}, tunes")
-    per_noise = axes_of_figures(plan.load(planned.scale.tunes))
+    if tunes not in (scales := plan.scale_names()):
+        raise unknown("scale", tunes, scales, f"{planned.file}, tunes")
+    per_noise = axes_of_figures(plan.load(tunes))
     names = [name for name, figure in planned.figures.items() if accuracy.has_accuracies(figure.description)]
     found = [pick for table in figure_tables.read(scale, names) for pick in tuning.picks(*table, per_noise)]
     if not found:
         raise UserError(f"{planned.file}: no method in its figures has a grid, so there is nothing to pick")
-    return found
+    return Tuning(scale, tunes, found)
 
 
 def axes_of_figures(planned: Plan) -> dict[str, set[str]]:
