@@ -31,6 +31,7 @@ PAGES = "results/{scale}/report"  # a page a section, for Snakemake's report
 PLACED = "pages.json"  # among them: where in it each belongs
 DOCUMENTS = ("docs/{scale}_scale.md", "docs/deviations.md")  # on deviations and assumptions; those that are there
 TABLE = "results/{scale}/figures/{figure}.parquet"
+NUMBERS = "results/{scale}/figures/{figure}.csv"  # what the picture shows, for programs without Parquet
 DRAWN = "results/{scale}/figures/{figure}.drawn.json"  # hashes of the table and of what was drawn from it
 
 

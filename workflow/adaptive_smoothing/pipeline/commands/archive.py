@@ -119,7 +119,8 @@ def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> str:
         with atomic_write(path) as temporary:
             temporary.write_bytes(files[path])
     for figure, table in figures.items():
-        draw.draw(table, paths.figure_files(scale, figure), paths.DRAWN.format(scale=scale, figure=figure))
+        numbers, record = (pattern.format(scale=scale, figure=figure) for pattern in (paths.NUMBERS, paths.DRAWN))
+        draw.draw(table, paths.figure_files(scale, figure), numbers, record)
     return f"{len(figures)} figures drawn: {paths.figure_base(scale, '*')}.pdf and .png"
 
 

@@ -138,7 +138,9 @@ def figure_section(report: Report, figure: Figure) -> Iterator[str]:
     yield f"**{figure.number}: {figure.title}.** {name}. {figure.behind()}"
     yield ""
     data = paths.TABLE.format(scale=report.scale, figure=figure.name)
-    yield f"Download: [PDF]({report.link(pdf)}), [the table behind it]({report.link(data)}) (Parquet)"
+    numbers = paths.NUMBERS.format(scale=report.scale, figure=figure.name)
+    downloads = ((pdf, "PDF"), (data, "the table behind it (Parquet)"), (numbers, "the numbers in it (CSV)"))
+    yield f"Download: {', '.join(f'[{name}]({report.link(file)})' for file, name in downloads)}"
     for caution in figure.cautions():
         yield from ("", f"> {caution}")
     rows = report.verdicts_on(figure.name)
