@@ -74,9 +74,7 @@ rule index:
     output:
         index=report(paths.INDEX, category="Text files", labels={"file": "index.md", "holds": "this report as text"}),
         page=paths.INDEX_PAGE,
-        accuracy=report(
-            paths.ACCURACY, category="Text files", labels={"file": "accuracy.csv", "holds": "accuracy of all methods"}
-        ),
+        accuracy=paths.ACCURACY,
         pages=report(
             directory(paths.PAGES), patterns=["{page}.html"], category=placed("category"), labels=placed("labels")
         ),
