@@ -6,8 +6,12 @@ import pytest
 import yaml
 from edited_scales import ROOT, SMALL, accepted, changed, refused
 
+from adaptive_smoothing.core import registry
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan, scales, validation, yaml_files
+
+METHODS = ", ".join(registry.names("method"))
+
 
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
@@ -53,7 +57,7 @@ def test_a_wrong_key_or_value_is_named_where_it_stands(tmp_path, path, value, se
         ("epochs", 1.5, ".epochs: 1.5 is not allowed; it must be a whole number"),
         ("augment", ["crap"], ".augment[0]: unknown value 'crap' (did you mean 'crop'?); legal: crop, flip"),
         ("performance", True, ".performance: true is not allowed; it must be a mapping"),
-        ("methods/adam", {}, ".methods: unknown method 'adam'; legal: ivon, ls, ols, sam"),
+        ("methods/adam", {}, f".methods: unknown method 'adam'; legal: {METHODS}"),
         ("methods/ls", [1], ".methods.ls: [1] is not allowed; it must be a mapping"),
         (
             "model/name",

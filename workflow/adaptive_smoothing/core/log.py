@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 _terminals: list[int] = []  # descriptors of the terminal, while this process writes its output to a log
 
+import contextlib
+
 
 def log(line: str) -> None:
+<<<<<<< HEAD
     """Write a line to the log at once."""
     print(line, flush=True)
 
@@ -27,3 +30,8 @@ def announcing_on(terminal: int) -> Iterator[None]:
         yield
     finally:
         _terminals.remove(terminal)
+=======
+    """Write a line to the log at once; a full disk loses the line, not the work."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
+>>>>>>> main

@@ -9,7 +9,7 @@ from torchvision.models import ResNet50_Weights, resnet50
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
-from adaptive_smoothing.core.options import Annotated, Strict, named_or_file
+from adaptive_smoothing.core.options import Annotated, Field, Strict, named_or_file
 from adaptive_smoothing.core.paths import expanded
 from adaptive_smoothing.data.download import File, obtain
 from adaptive_smoothing.data.types import Source
@@ -27,7 +27,9 @@ class Options(Strict):
     `weights`: "random", a member of torchvision's ResNet50_Weights, or a file (absolute, or relative to the data root).
     """
 
-    weights: Annotated[str, named_or_file(("random", "IMAGENET1K_V1", "IMAGENET1K_V2"), (".pth", ".pt"))]
+    weights: Annotated[
+        str, named_or_file(("random", "IMAGENET1K_V1", "IMAGENET1K_V2"), (".pth", ".pt")), Field(examples=["random"])
+    ]
 
 
 def build(options: Options, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
