@@ -1,13 +1,9 @@
 """The user's own image folder: every kind of image, and everything that can be wrong with it in one error."""
 
-<<<<<<< HEAD
 import os
 import shutil
 
-import formats
-=======
 import image_folders
->>>>>>> main
 import numpy as np
 import pytest
 from PIL import Image

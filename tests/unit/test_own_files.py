@@ -3,11 +3,12 @@
 import json
 import os
 
-import formats
+import image_folders
 import pytest
 
 from adaptive_smoothing.data import storage
 from adaptive_smoothing.pipeline import own_files, plan
+from adaptive_smoothing.pipeline.commands.smoke import formats
 
 OPTIONS = {"folder": "own", "height": 8, "width": 8, "mode": "grey"}
 IMAGE = "own/train/boot/0000.jpg"
@@ -16,7 +17,7 @@ IMAGE = "own/train/boot/0000.jpg"
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    formats.write_image_folder(tmp_path)
+    image_folders.write_image_folder(tmp_path)
     return tmp_path
 
 

@@ -1,12 +1,8 @@
 """The user's own folder of images: a block of YAML is all it takes."""
 
-<<<<<<< HEAD
 import shutil
 
-import formats
-=======
 import image_folders
->>>>>>> main
 
 from adaptive_smoothing.core import parquet
 

@@ -6,20 +6,19 @@ from collections.abc import Iterator
 
 _terminals: list[int] = []  # descriptors of the terminal, while this process writes its output to a log
 
-import contextlib
-
 
 def log(line: str) -> None:
-<<<<<<< HEAD
-    """Write a line to the log at once."""
-    print(line, flush=True)
+    """Write a line to the log at once; a full disk loses the line, not the work."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def announce(line: str) -> None:
     """Write a line to the log, and to the terminal that the user watches."""
     log(line)
     for terminal in _terminals:
-        os.write(terminal, f"{line}\n".encode())
+        with contextlib.suppress(OSError):
+            os.write(terminal, f"{line}\n".encode())
 
 
 @contextlib.contextmanager
@@ -30,8 +29,3 @@ def announcing_on(terminal: int) -> Iterator[None]:
         yield
     finally:
         _terminals.remove(terminal)
-=======
-    """Write a line to the log at once; a full disk loses the line, not the work."""
-    with contextlib.suppress(OSError):
-        print(line, flush=True)
->>>>>>> main

@@ -39,13 +39,9 @@ def prepare(
     where = Source(Path(source["root"]), tuple(source["mirrors"]), source["fetch"], published=variant is None)
     arrays: Arrays = module.make(module.Options(**options), data_seed, where)
     check(arrays, name)
-<<<<<<< HEAD
+    _check_classes(arrays, name)
     mean, measured = _mean_and_std(arrays, data_seed, where.root, measured_images)
     std, constant = divisors(measured)
-=======
-    _check_classes(arrays, name)
-    mean, std = _mean_and_std(arrays, data_seed, where.root, measured_images)
->>>>>>> main
     for key in ARRAYS:
         with atomic_write(files[f"{key}.npy"]) as temporary:
             np.save(temporary, np.ascontiguousarray(getattr(arrays, key)))
