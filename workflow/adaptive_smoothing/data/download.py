@@ -21,6 +21,7 @@ import filelock
 import pooch
 from requests import RequestException
 
+from adaptive_smoothing.core import locks
 from adaptive_smoothing.core.errors import UserError, cannot_write
 from adaptive_smoothing.core.files import atomic_write
 from adaptive_smoothing.core.log import log
@@ -82,14 +83,13 @@ def _problem(file: File, source: Source) -> str:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the lock `path`. The operating system releases the lock of a process that dies."""
-    lock = filelock.FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
+            lock = locks.acquire(path, timeout=0)
         except filelock.Timeout:
             log(f"{path}: another process is fetching these files; waiting for it")
-            lock.acquire()
+            lock = locks.acquire(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
