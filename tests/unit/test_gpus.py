@@ -139,10 +139,12 @@ def test_a_file_system_without_locks_still_gives_each_its_own_device(monkeypatch
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with gpus.taken(1) as names:
-        with gpus.taken(1) as others:
-            assert (names, others) == (["0"], ["1"])
-        with pytest.raises(UserError, match="only 0 are free"), gpus.taken(2, patience_s=0):
+        monkeypatch.setenv(gpus.VARIABLE, "0,1")
+        with pytest.raises(UserError, match="only 1 are free"), gpus.taken(2, patience_s=0):
             pass
+        with gpus.taken(1, patience_s=0) as others:
+            assert (names, others) == (["0"], ["1"])
+    monkeypatch.setenv(gpus.VARIABLE, "0,1")
     with gpus.taken(2, patience_s=0) as names:
         assert names == ["0", "1"]
 

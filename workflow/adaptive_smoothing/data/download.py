@@ -180,7 +180,10 @@ def _download(url: str, file: File, source: Source) -> None:
         urls = {file.name: url}
         store = pooch.create(folder, "", registry=dict.fromkeys(urls), urls=urls, retry_if_failed=source.retries)
         try:
-            os.replace(store.fetch(file.name, downloader=get), temporary)
+            fetched = store.fetch(file.name, downloader=get)
+            with contextlib.suppress(OSError):  # pooch makes files for their owner's eyes only
+                shutil.copymode(temporary, fetched)
+            os.replace(fetched, temporary)
         except (RequestException, ValueError) as error:
             raise Failure(_reason(error, source.timeout)) from error
 

@@ -115,12 +115,15 @@ def _lock_free_ones(existing: list[str], number: int) -> Locks:
     if not number:
         return held
     folder = _folder()
-    with locks.acquire(folder / "choosing", mode=0o600):
+    choosing = locks.acquire(folder / "choosing", mode=0o600)
+    try:
         for name in existing:
             if len(held) < number:
                 with contextlib.suppress(Timeout):
                     held[name] = locks.acquire(folder / f"{quote(name, safe='')}.lock", timeout=0, mode=0o600)
-    return held
+        return held
+    finally:
+        choosing.release()
 
 
 def _release(held: Locks) -> None:
