@@ -23,8 +23,8 @@ def test_an_input_of_the_future_is_refused_before_the_work(tmp_path):
     with pytest.raises(UserError) as error:
         inputs.accept(files, str(tmp_path))
     assert re.sub(r"\d+ s in", "N s in", str(error.value)) == (
-        f"{files[1]}: its modification time lies N s in the future, so Snakemake would delete what this job makes of it; "
-        f"set the clock right, or type: touch {files[1]} {files[2]}"
+        f"{files[1]}: its modification time lies N s in the future, so Snakemake would delete what this job makes of "
+        f"it; set the clock right, or type: touch {files[1]} {files[2]}"
     )
 
 
