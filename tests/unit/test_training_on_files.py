@@ -2,7 +2,6 @@
 
 import os
 
-import formats
 import pandas as pd
 import pytest
 from cases import arguments, specification, stopping_after
@@ -10,6 +9,7 @@ from cases import arguments, specification, stopping_after
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.interrupts import Stopped
 from adaptive_smoothing.data import labels, prepare
+from adaptive_smoothing.pipeline.commands.smoke import formats
 from adaptive_smoothing.training import job, metrics
 
 
