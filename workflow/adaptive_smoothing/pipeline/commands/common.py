@@ -12,6 +12,7 @@ from rich.text import Text
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.pipeline.commands import terminals
 from adaptive_smoothing.pipeline.plan import FigurePlan, Plan, Run
 
 INTERRUPTED = 130  # as shells count it: 128 + SIGINT
@@ -72,6 +73,7 @@ def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
 
 def run_command(work: Callable[[], None]) -> int:
     """Do the work of a command and return its exit status; an error is one sentence on stderr."""
+    terminals.accept_any()
     try:
         try:
             work()
