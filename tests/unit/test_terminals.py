@@ -22,8 +22,7 @@ sys.exit({"old": common.run_command, "new": program.ended}[sys.argv[1]](work))
 """
 
 
-@pytest.mark.parametrize("start", ["old", "new"])
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize(("encoding", "start"), [("ascii", "old"), ("latin-1", "new"), ("utf-8", "new")])
 def test_a_table_is_printed_whatever_the_terminal_can_show(encoding, start, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     done = subprocess.run([sys.executable, "-c", CODE, start], capture_output=True)
