@@ -21,6 +21,7 @@ import filelock
 import pooch
 from requests import RequestException
 
+from adaptive_smoothing.core import locks
 from adaptive_smoothing.core.errors import UserError, cannot_write
 from adaptive_smoothing.core.files import atomic_write
 from adaptive_smoothing.core.log import log
@@ -83,14 +84,13 @@ def _problem(file: File, source: Source) -> str:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the lock `path`. The operating system releases the lock of a process that dies."""
-    lock = filelock.FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
+            lock = locks.acquire(path, timeout=0)
         except filelock.Timeout:
             log(f"{path}: another process is fetching these files; waiting for it")
-            lock.acquire()
+            lock = locks.acquire(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
@@ -181,7 +181,10 @@ def _download(url: str, file: File, source: Source) -> None:
         urls = {file.name: url}
         store = pooch.create(folder, "", registry=dict.fromkeys(urls), urls=urls, retry_if_failed=source.retries)
         try:
-            os.replace(store.fetch(file.name, downloader=get), temporary)
+            fetched = store.fetch(file.name, downloader=get)
+            with contextlib.suppress(OSError):  # pooch makes files for their owner's eyes only
+                shutil.copymode(temporary, fetched)
+            os.replace(fetched, temporary)
         except (RequestException, ValueError) as error:
             raise Failure(_reason(error, source.timeout)) from error
 
