@@ -14,7 +14,6 @@ from typer.core import TyperCommand, TyperGroup
 
 from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.pipeline.commands import terminals
-from adaptive_smoothing.pipeline.commands import terminals
 
 NAME = "smoothing"
 INTERRUPTED = 130  # as shells count it: 128 + SIGINT
