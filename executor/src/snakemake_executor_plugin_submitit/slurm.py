@@ -44,6 +44,7 @@ class Commands:
                 command,
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=self._timeout_s,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for Snakemake, not for a query

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from adaptive_smoothing.core.asked import AskedFigure
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures._panels import begin_axes, curve, legend, seeds_remark
 from adaptive_smoothing.figures._style import GREY, add_to_footer, frame_figure, runs_footer, task_looks
@@ -24,6 +25,11 @@ SAME = 0.05  # relative difference below which lines would lie on each other
 
 class Options(Strict):
     """None."""
+
+
+def check_runs(asked: AskedFigure) -> None:
+    """Refuse runs without a grid of h₀."""
+    asked.needs_grid("hess_init")
 
 
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:

@@ -13,6 +13,8 @@ from adaptive_smoothing.core.options import Annotated, Field, Strict, named_or_f
 from adaptive_smoothing.data.download import File, obtain
 from adaptive_smoothing.data.types import Source
 
+CHANNELS = 3
+ONE_PIXEL = 32
 CLASSIFIER = "fc."
 COUNTER = ".num_batches_tracked"  # absent from older files; it changes nothing where batch norm has a momentum
 SHOWN = 3  # names that an error lists of many
@@ -31,7 +33,7 @@ class Options(Strict):
 
 def build(options: Options, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
     """Return the network for 3 × height × width images with random weights; raise UserError for other channels."""
-    if channels != 3:
+    if channels != CHANNELS:
         raise UserError(f"model resnet50: needs colour images (3 channels), the dataset has {channels}")
     network: nn.Module = resnet50(num_classes=classes)
     return network
