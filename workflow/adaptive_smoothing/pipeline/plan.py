@@ -95,7 +95,9 @@ class Plan:
         patterns = (paths.NOTES, paths.CLAIMS, paths.CLAIMS_TABLE, *report)
         tables = [pattern.format(scale=self.name) for pattern in patterns]
         for name in self.scale.figures:
-            tables += [pattern.format(scale=self.name, figure=name) for pattern in (paths.TABLE, paths.NUMBERS, paths.DRAWN)]
+            tables += [
+                pattern.format(scale=self.name, figure=name) for pattern in (paths.TABLE, paths.NUMBERS, paths.DRAWN)
+            ]
         return tables + [file for name in self.scale.figures for file in paths.figure_files(self.name, name)]
 
     def extra_files(self) -> list[str]:
