@@ -1,5 +1,6 @@
 """Images on the device: batches, their order and their augmentation, all functions of (seed, epoch)."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from adaptive_smoothing.core import registry
+from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data.types import Prepared
 from adaptive_smoothing.training.augment import Normalisation
 
@@ -30,6 +32,23 @@ class ImageSource(Protocol):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (images, indices) of one epoch in an order, and with an augmentation, that (seed, epoch) determine."""
         ...
+
+
+@contextlib.contextmanager
+def deaths_of_decoders() -> Iterator[None]:
+    """Turn the death of a process that decodes images into one sentence.
+
+    torch raises it from a signal's handler, so it may come out of any line.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise UserError(
+            f"a process that decodes images died ({error}); the job's memory (mem_mb) or /dev/shm may be too small; "
+            "write fewer 'threads' in the setup's resources (1: no such processes), or give the job more memory"
+        ) from error
 
 
 def open_source(

@@ -13,6 +13,7 @@ from adaptive_smoothing.core.writer import Writer, only_writer
 from adaptive_smoothing.data import storage
 from adaptive_smoothing.data.types import Prepared
 from adaptive_smoothing.training import devices
+from adaptive_smoothing.training.batches import deaths_of_decoders
 from adaptive_smoothing.training.checkpoint import Checkpoint
 from adaptive_smoothing.training.devices import Machine
 from adaptive_smoothing.training.evaluator import Row
@@ -84,7 +85,10 @@ def _train_or_put_back(job: TrainJob, writer: Writer, heartbeat: progress.Progre
         job.metrics.with_name("checkpoint.pt"), identity, job.checkpoint_minutes, job.checkpoint_epochs, writer.check
     )
     _resume(trainer, checkpoint)
-    with checkpoint.listening():  # until the results are written: that takes seconds, and they are worth hours
+    with (
+        deaths_of_decoders(),
+        checkpoint.listening(),
+    ):  # until the results are written: that takes seconds, and they are worth hours
         rows = train_epochs(trainer, checkpoint, heartbeat)
         with checkpoint.kept_on_failure(trainer.state_dict):
             _write(job, trainer, rows, made_with, writer)

@@ -182,15 +182,7 @@ def _from_workers(loader: "DataLoader[Tensor | str]") -> Generator[Tensor | str,
     """Yield the loader's batches; when this generator is closed its workers end."""
     with _blocked(STOP_SIGNALS):
         batches = iter(loader)
-    try:
-        yield from batches
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        raise UserError(
-            f"a process that decodes images died ({error}); memory (mem_mb) or {SHARED_MEMORY} may be too small; write "
-            "fewer 'threads' in the setup's resources (1: no such processes), or give the job more memory"
-        ) from error
+    yield from batches
 
 
 # Those whose workers have not ended. At exit multiprocessing waits for workers, which would wait for work: end them.
