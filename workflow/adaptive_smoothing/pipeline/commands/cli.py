@@ -20,7 +20,7 @@ from adaptive_smoothing.pipeline.commands.parameters import (
     Words,
     at_least,
 )
-from adaptive_smoothing.pipeline.commands.program import ForwardingCommand, Misuse, Program, ProjectCommand
+from adaptive_smoothing.pipeline.commands.program import Command, Misuse, Program, ProjectCommand
 
 app = typer.Typer(
     name=program.NAME,
@@ -217,12 +217,25 @@ def smoke(
     return command.smoke(cores)
 
 
-@app.command(cls=ForwardingCommand, epilog=examples("doctor", "doctor -- --partition=gpu --account=lab"))
-def doctor(context: typer.Context) -> int:
+@app.command(cls=Command, epilog=examples("doctor", "doctor -- --partition=gpu --account=lab"))
+def doctor(
+    sbatch: Annotated[
+        list[str] | None, typer.Argument(metavar="-- OPTION", help="Options of sbatch for the job that is submitted.")
+    ] = None,
+    folder: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="The folder that a job shall write into.")
+    ] = None,
+    timeout: Annotated[
+        int | None, typer.Option(min=1, metavar="SECONDS", help="Time for each command of SLURM and for the job.")
+    ] = None,
+    json: Json = False,
+) -> int:
     """Check what --profile slurm will meet on this cluster."""
     from snakemake_executor_plugin_submitit import doctor
 
-    return doctor.main(context.args, f"{program.NAME} doctor")
+    given = {"--folder": folder, "--timeout": timeout}
+    words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    return doctor.main([*words, *["--json"] * json, "--", *(sbatch or ())], f"{program.NAME} doctor")
 
 
 @app.command(
