@@ -131,8 +131,9 @@ sys.exit(cli.main(["import", {str(project)!r}]))
     ours, theirs = all_files(Path()), all_files(made)
     results = {file for file in theirs if file.startswith("results/")}
     figures = {f"{paths.figure_base(SCALE, name)}.{suffix}" for name in ("fig2", "fig9") for suffix in ("pdf", "png")}
-    record_files = {paths.DRAWN.format(scale=SCALE, figure=name) for name in ("fig2", "fig9")}
-    assert set(ours) == results | figures | record_files | {f"config/{SCALE}.yaml", "Snakefile"}
+    patterns = (paths.NUMBERS, paths.DRAWN)
+    drawn_files = {pattern.format(scale=SCALE, figure=name) for pattern in patterns for name in ("fig2", "fig9")}
+    assert set(ours) == results | figures | drawn_files | {f"config/{SCALE}.yaml", "Snakefile"}
     assert all(ours[file] == theirs[file] for file in results)
     for figure in figures:
         assert draw_record.table_named_in(figure) == sha256_of(f"results/{SCALE}/figures/{Path(figure).stem}.parquet")
@@ -341,7 +342,7 @@ def test_a_title_cannot_pose_as_the_hash(project, tmp_path):
     file = str(tmp_path / "fig2.parquet")
     parquet.write(file, table, description)
     pdf = str(tmp_path / "fig2.pdf")
-    draw.draw(file, [pdf], str(tmp_path / "fig2.drawn.json"))
+    draw.draw(file, [pdf], str(tmp_path / "fig2.csv"), str(tmp_path / "fig2.drawn.json"))
     assert draw_record.table_named_in(pdf) == sha256_of(file)
     assert draw_record.read_record(tmp_path / "fig2.drawn.json").files == {pdf: sha256_of(pdf)}
 

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 EXTRAS = ["extra_calibration", "extra_memorisation", "extra_cost", "extra_moons"]
 FIGURES = [*(f"fig{number}" for number in range(2, 11)), *EXTRAS]
 CATEGORIES = {
+    "Accuracy",
     "At a glance",
     "Beyond the paper",
     "Claims",

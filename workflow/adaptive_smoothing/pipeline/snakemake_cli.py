@@ -17,7 +17,7 @@ from typing import Any
 
 from adaptive_smoothing.core.errors import UserError
 
-OLDEST_TESTED = (9, 4)  # tests/unit/test_snakemake_cli.py was run with this version,
+OLDEST_TESTED = (9, 2)  # tests/unit/test_snakemake_cli.py was run with this version,
 NEWEST_TESTED = (9, 27)  # with this one, and with versions between
 REQUIREMENT = f"snakemake>={OLDEST_TESTED[0]}.{OLDEST_TESTED[1]},<{NEWEST_TESTED[0]}.{NEWEST_TESTED[1] + 1}"
 _MEND = f"pip install '{REQUIREMENT}'"

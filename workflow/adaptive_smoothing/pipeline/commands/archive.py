@@ -154,7 +154,8 @@ def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> Impo
         with atomic_write(path) as temporary:
             temporary.write_bytes(files[path])
     for figure, table in figures.items():
-        draw.draw(table, paths.figure_files(scale, figure), paths.DRAWN.format(scale=scale, figure=figure))
+        numbers, record = (pattern.format(scale=scale, figure=figure) for pattern in (paths.NUMBERS, paths.DRAWN))
+        draw.draw(table, paths.figure_files(scale, figure), numbers, record)
     drawn = [path for figure in figures for path in paths.figure_files(scale, figure)]
     return Imported(scale, file, drawn, sorted(files))
 

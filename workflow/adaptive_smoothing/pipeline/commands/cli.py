@@ -207,6 +207,24 @@ def report(
     print(write_report(scale))
 
 
+@app.command(cls=ProjectCommand, epilog=examples("accuracy small", "accuracy small fig5 fig9 --json"))
+def accuracy(scale: Scale = DEFAULT_SCALE, figures: Figures = None, json: Json = False) -> None:
+    """Print test accuracies ± s.d. of every method as a Markdown table."""
+    from adaptive_smoothing.pipeline.commands.accuracy import accuracies
+    from adaptive_smoothing.pipeline.commands.common import print_answer
+
+    print_answer(accuracies(scale, figures), json)
+
+
+@app.command(cls=ProjectCommand, epilog=examples("tune", "tune laptop_tuning --json"))
+def tune(scale: Scale = "tuning", json: Json = False) -> None:
+    """Show which hyper-parameters a tuning scale finds, and each score behind them."""
+    from adaptive_smoothing.pipeline.commands.common import print_answer
+    from adaptive_smoothing.pipeline.commands.tune import tuned
+
+    print_answer(tuned(scale), json)
+
+
 @app.command(cls=ProjectCommand, epilog=examples("smoke", "smoke --cores 2"))
 def smoke(
     cores: Annotated[int | None, typer.Option(min=1, help="Cores that Snakemake may use. [default: all]")] = None,

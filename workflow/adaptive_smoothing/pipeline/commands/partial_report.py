@@ -34,9 +34,9 @@ def report_so_far(scale: str) -> str:
         raise UserError(
             f"scale '{scale}': there is no table of any figure yet; make them with 'snakemake --cores 2 {scale}'"
         )
-    claims, claims_table, index, page = (
+    claims, claims_table, index, page, accuracy = (
         _in_so_far(pattern.format(scale=scale))
-        for pattern in (paths.CLAIMS, paths.CLAIMS_TABLE, paths.INDEX, paths.INDEX_PAGE)
+        for pattern in (paths.CLAIMS, paths.CLAIMS_TABLE, paths.INDEX, paths.INDEX_PAGE, paths.ACCURACY)
     )
     label = planned.scale.label
     own = [path for path in tables if Path(path).stem in planned.figures]
@@ -51,7 +51,7 @@ def report_so_far(scale: str) -> str:
         about=planned.about(),
         policy="warn",
         versions=environment.versions(),
-        outputs={"index": index, "page": page},
+        outputs={"index": index, "page": page, "accuracy": accuracy},
         missing=missing,
     )
     lacking = f"; not there: {', '.join(missing)}" if missing else ""

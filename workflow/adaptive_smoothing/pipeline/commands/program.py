@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from adaptive_smoothing.core.errors import UserError, unknown
+from adaptive_smoothing.pipeline.commands import terminals
 
 NAME = "smoothing"
 INTERRUPTED = 130  # as shells count it: 128 + SIGINT
@@ -100,6 +101,7 @@ def run(command: Any, arguments: Sequence[str] | None) -> int:
 
 def ended(work: Callable[[], object]) -> int:
     """Do some work and return its exit status; an error is one sentence on stderr."""
+    terminals.accept_any()
     try:
         try:
             status = work()
