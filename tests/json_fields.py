@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+FREE = {"seconds", "progress", "versions", "specification", "code", "choice", "by_noise", "scores"}
 
 
 def undocumented(document: dict[str, Any], command: str) -> set[str]:
@@ -15,10 +16,10 @@ def undocumented(document: dict[str, Any], command: str) -> set[str]:
 
 
 def fields(content: Any) -> Iterator[str]:
-    """Yield the keys of a document; those below `seconds` and `progress` are no fields of ours."""
+    """Yield the keys of a document; what is below some of them is named by users, or documented elsewhere."""
     for item in content if isinstance(content, list) else ():
         yield from fields(item)
     for key, value in content.items() if isinstance(content, dict) else ():
         yield key
-        if key not in ("seconds", "progress", "versions", "specification", "code"):
+        if key not in FREE:
             yield from fields(value)

@@ -209,7 +209,7 @@ def report(
 
 @app.command(cls=ProjectCommand, epilog=examples("accuracy small", "accuracy small fig5 fig9 --json"))
 def accuracy(scale: Scale = DEFAULT_SCALE, figures: Figures = None, json: Json = False) -> None:
-    """Print test accuracies ± s.d. of every method as a Markdown table."""
+    """Print every method's test accuracies as a Markdown table."""
     from adaptive_smoothing.pipeline.commands.accuracy import accuracies
     from adaptive_smoothing.pipeline.commands.common import print_answer
 
@@ -217,8 +217,8 @@ def accuracy(scale: Scale = DEFAULT_SCALE, figures: Figures = None, json: Json =
 
 
 @app.command(cls=ProjectCommand, epilog=examples("tune", "tune laptop_tuning --json"))
-def tune(scale: Scale = "tuning", json: Json = False) -> None:
-    """Show which hyper-parameters a tuning scale finds, and each score behind them."""
+def tune(scale: WholeScale = "tuning", json: Json = False) -> None:
+    """Show the hyper-parameters that a tuning scale finds."""
     from adaptive_smoothing.pipeline.commands.common import print_answer
     from adaptive_smoothing.pipeline.commands.tune import tuned
 
@@ -227,7 +227,9 @@ def tune(scale: Scale = "tuning", json: Json = False) -> None:
 
 @app.command(cls=ProjectCommand, epilog=examples("smoke", "smoke --cores 2"))
 def smoke(
-    cores: Annotated[int | None, typer.Option(min=1, help="Cores that Snakemake may use. [default: all]")] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, metavar="NUMBER", help="Cores that Snakemake may use. [default: all]")
+    ] = None,
 ) -> int:
     """Make the paper's figures with a few steps a run, on tiny data."""
     from adaptive_smoothing.pipeline.commands.smoke import command
