@@ -108,6 +108,11 @@ def mark_current(files: Sequence[str], rules: Sequence[str]) -> None:
     _ended("--touch", "--force", *files, "--allowed-rules", *rules)
 
 
+def write_report(target: str, file: str) -> None:
+    """Let Snakemake write its report of a target, whose files must all be there."""
+    _ended(target, "--report", file)
+
+
 def run(*arguments: str) -> int:
     """Run Snakemake in this folder, with its output where ours goes, and return its exit status.
 

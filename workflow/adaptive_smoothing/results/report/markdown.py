@@ -168,7 +168,7 @@ def _commands(report: Report, figure: Figure) -> Iterator[str]:
     if checkout and (revision := checkout[0][0].removesuffix("-modified")) != "unknown":
         yield f"git checkout {revision}"
     yield f"snakemake {pdf} --cores 2{_device(report)}"
-    yield f"make provenance FIG={pdf}    # from the picture back to every run, each hash checked"
+    yield f"smoothing provenance {pdf}    # from the picture back to every run, each hash checked"
     yield "```"
 
 
@@ -260,16 +260,16 @@ def environment_section(report: Report) -> Iterator[str]:
 def reproduce_section(report: Report) -> Iterator[str]:
     """Yield the commands that make everything again, and those that check what is here."""
     yield "From a checkout of the repository, with Python 3.11 or newer (`make` sets up the rest):"
-    yield from ("", "```sh", "make plan    # sets up .venv; plans, runs nothing", "source .venv/bin/activate")
+    yield from ("", "```sh", "make .venv/.installed    # sets up .venv, runs nothing", "source .venv/bin/activate")
     yield f"snakemake {report.scale} --cores 2{_device(report)}    # every figure, the claims, this report's text"
-    yield f"make report SCALE={report.scale}    # this report"
+    yield f"smoothing report {report.scale}    # this report"
     yield "```"
     yield from ("", "One figure at a time, and from a figure back to what made it:", "")
     rows = []
     for figure in report.figures:
         pdf = paths.figure_files(report.scale, figure.name)[0]
         revision = ", ".join(f"`{_shortened(revision)}`" for revision in figure.counted("git_revision")) or "–"
-        rows.append([figure.number, revision, f"`snakemake {pdf} --cores 2`", f"`make provenance FIG={pdf}`"])
+        rows.append([figure.number, revision, f"`snakemake {pdf} --cores 2`", f"`smoothing provenance {pdf}`"])
     yield from markdown_table(("figure", "runs' git revision", "make", "trace"), rows)
     if any(str(record["git_revision"]).endswith("-modified") for record in report.all_records().values()):
         yield from ("", "> A revision that ends in `-modified` had changes that were not committed.")
