@@ -218,7 +218,7 @@ def accuracy(scale: Scale = DEFAULT_SCALE, figures: Figures = None, json: Json =
 
 @app.command(cls=ProjectCommand, epilog=examples("tune", "tune laptop_tuning --json"))
 def tune(scale: WholeScale = "tuning", json: Json = False) -> None:
-    """Show which hyper-parameters a tuning scale finds, and each score behind them."""
+    """Show the hyper-parameters that a tuning scale finds."""
     from adaptive_smoothing.pipeline.commands.common import print_answer
     from adaptive_smoothing.pipeline.commands.tune import tuned
 
