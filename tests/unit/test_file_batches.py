@@ -303,7 +303,9 @@ def test_too_little_shared_memory_is_said_before_the_first_batch(folder, names, 
     monkeypatch.setattr(files.shutil, "disk_usage", lambda path: free)
     monkeypatch.setattr(files, "SHARED_MEMORY", folder)
     batches = opened(folder, names, workers=2)
-    with pytest.raises(UserError, match=r"has 1 MB free, but 2 processes that decode images need 1 MB there; enlarge it"):
+    with pytest.raises(
+        UserError, match=r"has 1 MB free, but 2 processes that decode images need 1 MB there; enlarge it"
+    ):
         next(batches.shuffled(5, [], 0, 0))
     assert len(next(opened(folder, names, workers=0).shuffled(5, [], 0, 0))[0]) == 5
     monkeypatch.setattr(files, "SHARED_MEMORY", folder / "not there")

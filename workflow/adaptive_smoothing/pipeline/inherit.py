@@ -116,8 +116,8 @@ def _rescheduled(methods: Content, share: Fraction) -> Content:
 def _shrunk(schedule: Content, share: Fraction) -> Content:
     """Return a schedule over `share` as many epochs, rounded up to whole ones.
 
-    Milestones that fall together become one. At least one epoch is left where there were any: a warm-up of less than a step would be none, and how many steps an
-    epoch has is not known here.
+    Milestones that fall together become one. At least one epoch is left where there were any: a warm-up of less than a
+    step would be none, and how many steps an epoch has is not known here.
     """
     shrunk = dict(schedule)
     if "milestones" in schedule:

@@ -115,8 +115,9 @@ def check_shared_memory(workers: int, batch: int) -> None:
     needed = (AHEAD * workers + 1) * batch
     if workers and SHARED_MEMORY.is_dir() and (free := shutil.disk_usage(SHARED_MEMORY).free) < needed:
         raise UserError(
-            f"{SHARED_MEMORY} has {free >> 20} MB free, but {workers} processes that decode images need {needed >> 20} MB "
-            "there; enlarge it (a container: --shm-size), or write fewer 'threads' in the setup's resources (1: none)"
+            f"{SHARED_MEMORY} has {free >> 20} MB free, but {workers} processes that decode images need "
+            f"{needed >> 20} MB there; enlarge it (a container: --shm-size), or write fewer 'threads' in the setup's "
+            "resources (1: none)"
         )
 
 
