@@ -139,7 +139,7 @@ def _place(mirror: str, file: File) -> Path | str:
     """Return the folder that a mirror names, or the URL of `file` on it; raise UserError for other kinds of URLs."""
     scheme, separator, _ = mirror.partition("://")
     if not separator:
-        return Path(mirror).expanduser()
+        return Path(os.path.expanduser(mirror))  # unlike Path.expanduser, it bears a user without a home
     if scheme.lower() == "file":
         return Path(url2pathname(urlsplit(mirror).path))
     if scheme.lower() not in ("http", "https"):
