@@ -75,7 +75,12 @@ def test_a_figure_of_a_known_kind_is_collected_and_drawn(tmp_path, monkeypatch):
         ("figures", "fig11", None, r"figures\.fig11: unknown figure kind 'fig11' \(did you mean 'fig10'\?\); legal: "),
         ("figures", "extra_mine", "accuracy_over_grid", "'extra_mine' belongs under 'extras'"),
         ("extras", "mine", "accuracy_over_grid", "'mine' belongs under 'figures'"),
-        ("figures", "fig5.1", "accuracy_over_grid", r"\"fig5\.1\" is not allowed; it must consist of letters, digits and"),
+        (
+            "figures",
+            "fig5.1",
+            "accuracy_over_grid",
+            r"\"fig5\.1\" is not allowed; it must consist of letters, digits and",
+        ),
     ],
 )
 def test_a_wrong_kind_or_name_is_one_sentence(tmp_path, key, name, kind, sentence):
