@@ -31,8 +31,8 @@ jobs.offer_data_root(settings.data_root)
 
 
 def figures_of(scale):
-    """Return an input function for all figures of a scale."""
-    return planned(lambda wildcards: plan.load(scale).figure_files())
+    """Return an input function for all figures of a scale, and for what these were made from and is gone."""
+    return planned(lambda wildcards: [*plan.load(scale).figure_files(), *plan.load(scale).deleted_files()])
 
 
 def of_run(look_up):

@@ -5,7 +5,7 @@ A run is one training. Two figures that ask for the same specification share the
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.pipeline import stages
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.dataset_folders import DatasetFolders, Location
+from adaptive_smoothing.pipeline.deleted import deleted_files
 from adaptive_smoothing.pipeline.figure_plans import FigurePlan, description, shared_runs
 from adaptive_smoothing.pipeline.runs import Run, RunBuilder, Specification
 from adaptive_smoothing.pipeline.scale_files import load_scale
@@ -100,6 +101,10 @@ class Plan:
         if not self.scale.extras:
             raise UserError(f"{self.file}: has no extras; they stand under the key 'extras'")
         return [file for name in self.scale.extras for file in paths.figure_files(self.name, name)]
+
+    def deleted_files(self, figures: Sequence[FigurePlan] = ()) -> list[str]:
+        """Return the results that tables of these figures (none: of all) were made from and that are gone."""
+        return deleted_files(self.name, figures or self.all_figures.values())
 
     def about(self) -> str:
         """Return what the scale's file says of itself: the comment at its head, without the marks of comments."""

@@ -28,7 +28,7 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import atomic_write, sha256_of
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import draw, draw_record
-from adaptive_smoothing.pipeline import plan, validation
+from adaptive_smoothing.pipeline import plan, records, validation
 from adaptive_smoothing.pipeline.commands import common
 
 MANIFEST = "MANIFEST.json"
@@ -65,6 +65,7 @@ class TableRecord(BaseModel):
 def export(scale: str, file: str) -> str:
     """Write the archive of a finished scale; return a sentence on what it holds."""
     planned = plan.load(scale)
+    figures = list(planned.figures.values())
     runs = {run.name for figure in planned.figures.values() for run in figure.runs}
     needed = [paths.TABLE.format(scale=scale, figure=figure) for figure in planned.figures]
     needed += [paths.METRICS.format(scale=scale, run=run) for run in sorted(runs)]
@@ -73,6 +74,8 @@ def export(scale: str, file: str) -> str:
             f"scale '{scale}': {len(missing)} of {len(needed)} files are missing, the first is {missing[0]}; "
             f"make them with 'snakemake {scale}'"
         )
+    if differing := records.of_other_content(planned, figures):
+        raise UserError(records.sentence(planned, figures, differing))
     files = {path: Path(path).read_bytes() for path in needed}
     _check_results(files, scale, "results")
     with atomic_write(file) as temporary:

@@ -55,6 +55,17 @@ def status(
     status.show(Selection.of(scale, figures or []), follow, every)
 
 
+@app.command(cls=ProjectCommand, epilog=examples("differing small", "differing small fig7"))
+def differing(scale: Scale = DEFAULT_SCALE, figures: Figures = None) -> None:
+    """List the files that are not what the plan asks for, a line each; `why` says in what."""
+    from adaptive_smoothing.pipeline import records
+    from adaptive_smoothing.pipeline.commands.common import Selection
+
+    selection = Selection.of(scale, figures or [])
+    for difference in records.check(selection.plan, selection.asked):
+        print(difference.file)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit status."""
     return program.run(typer.main.get_command(app), arguments)

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.pipeline import plan, records
 from adaptive_smoothing.pipeline.plan import FigurePlan, Plan, Run
 
 INTERRUPTED = 130  # as shells count it: 128 + SIGINT
@@ -25,6 +25,8 @@ class Selection:
     plan: Plan
     figures: tuple[FigurePlan, ...]
     targets: tuple[str, ...]  # the files that Snakemake is asked about: of all figures, notes and claims as well
+    asked: tuple[FigurePlan, ...]  # the figures behind these files: of all figures, extras as well
+    deleted: tuple[str, ...]  # results that the figures were made from and that are gone
 
     @classmethod
     def of(cls, scale: str, names: Sequence[str]) -> "Selection":
@@ -32,12 +34,25 @@ class Selection:
         planned = plan.load(scale)
         figures = tuple(planned.figure(name) for name in dict.fromkeys(names or planned.figures))
         own = [file for figure in figures for file in _figure_files(scale, figure)]
-        return cls(planned, figures, tuple(own if names else planned.figure_files()))
+        asked = figures if names else tuple(planned.all_figures.values())
+        targets = own if names else planned.figure_files()
+        deleted = tuple(planned.deleted_files(asked))
+        return cls(planned, figures, (*targets, *deleted), asked, deleted)
 
     @property
     def runs(self) -> list[Run]:
         """The figures' runs; one that several figures share is here once."""
         return list(dict.fromkeys(run for figure in self.figures for run in figure.runs))
+
+    def differences(self, to_make: Container[str]) -> list[records.Difference]:
+        """Return the files that are not what the plan asks for, without those that Snakemake would make (`to_make`)."""
+        found = records.check(self.plan, self.asked)
+        return [difference for difference in found if difference.file not in to_make]
+
+    @property
+    def is_part(self) -> bool:
+        """Whether figures were named."""
+        return len(self.asked) < len(self.plan.all_figures)
 
     @property
     def has_shared_runs(self) -> bool:

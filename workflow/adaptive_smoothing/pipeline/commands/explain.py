@@ -1,6 +1,7 @@
 """What would run, and why: `python -m adaptive_smoothing.pipeline.commands.explain [SCALE] [FIGURE ...]`.
 
-Whether a file is made again is Snakemake's decision alone (snakemake_cli.py); reasons.py says why.
+Whether a file is made again is Snakemake's decision alone (snakemake_cli.py); reasons.py says why. A file that
+Snakemake takes for current and that is not what the plan asks for is named as well (records.py).
 """
 
 import sys
@@ -10,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from adaptive_smoothing.core import paths
-from adaptive_smoothing.pipeline import snakemake_cli
+from adaptive_smoothing.pipeline import records, snakemake_cli
 from adaptive_smoothing.pipeline.commands import common
 from adaptive_smoothing.pipeline.commands.common import Selection
 from adaptive_smoothing.pipeline.commands.reasons import Reasons
 from adaptive_smoothing.pipeline.plan import FigurePlan, Run
+from adaptive_smoothing.pipeline.snakemake_cli import Job
 
 WIDTH = 100  # characters of a line
 HEADINGS = ("figure", "up to date", "to make")
@@ -38,10 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report(selection: Selection) -> str:
-    """Return the table of the selected figures."""
+    """Return the table of the selected figures, and the files that are not what the plan asks for."""
     jobs = snakemake_cli.dry_run(selection.targets)
-    if not jobs:
-        return "everything is up to date"
+    parts = [_table(selection, jobs)] if jobs else []
+    if selection.deleted and selection.is_part:
+        parts.append(f"deleted results: 'snakemake {selection.plan.name}' makes them again; a figure alone does not")
+    if differences := selection.differences(jobs):
+        parts.append(records.listing(selection.plan, selection.asked, differences))
+    return "\n\n".join(parts) or "everything is up to date"
+
+
+def _table(selection: Selection, jobs: dict[str, Job]) -> str:
+    """Return the table of the figures that Snakemake would make something of."""
     reasons = Reasons(selection.plan, jobs)
     rows = [_figure_row(figure, reasons) for figure in selection.figures]
     if len(selection.figures) > 1:
@@ -62,7 +72,7 @@ def _figure_row(figure: FigurePlan, reasons: Reasons) -> Row:
     done, to_make = _counts(figure.runs, reasons)
     why = [*_trainings(figure, reasons), *_measurements(figure, reasons)]
     why = why or list(_table_or_drawing(figure, reasons)) or ["up to date"]
-    return Row(figure.name, done, to_make, (*why, *_damaged(figure, reasons)))
+    return Row(figure.name, done, to_make, tuple(why))
 
 
 def _total_row(selection: Selection, reasons: Reasons) -> Row:
@@ -104,15 +114,6 @@ def _table_or_drawing(figure: FigurePlan, reasons: Reasons) -> Iterator[str]:
         yield f"table: {reasons.of_table(figure, table)}"
     elif drawing := reasons.jobs.get(paths.figure_files(scale, figure.name)[0]):
         yield f"drawing: {reasons.of_job(drawing)}"
-
-
-def _damaged(figure: FigurePlan, reasons: Reasons) -> Iterator[str]:
-    """Yield the results that Snakemake takes for current and that the figure's table cannot be made from."""
-    if _table_file(reasons.plan.name, figure) not in reasons.jobs:
-        return
-    for run in figure.runs:
-        if not reasons.job_of_run(run) and reasons.is_damaged(run):
-            yield f"damaged record, delete its metrics.parquet: {run.name}"
 
 
 def _printed_lines(rows: Sequence[Row]) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
     python -m adaptive_smoothing.pipeline.commands.provenance paper_figures/small/fig7.pdf [--all]
 
-Every hash on the way is checked, so that a figure, table or metrics file edited by hand is detected. Run from the
-project's folder.
+Every hash on the way is checked, so that a figure, table or metrics file edited by hand is detected. What is not what
+the plan asks for now is named. Run from the project's folder.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.figures import draw_record
+from adaptive_smoothing.pipeline import plan, records
 from adaptive_smoothing.pipeline.commands import common
 from adaptive_smoothing.results import run_costs
 
@@ -57,6 +58,7 @@ def trace_figure(figure: str, everything: bool) -> Iterator[str]:
     _check_label_noise(table, scale, description)
     runs = _checked_runs(table, scale, description["runs"], run_costs.costs_by_run(frame))
     yield from _run_lines(runs, everything)
+    yield from _plan_lines(scale, name)
 
 
 def _scale_and_figure(figure: str) -> tuple[str, str]:
@@ -144,6 +146,18 @@ def _run_lines(runs: list[TracedRun], everything: bool) -> Iterator[str]:
     here = sum(run.here for run in runs)
     absent = "" if here == len(runs) else "; those of the others are not here"
     yield f"every hash matches: figure, table and the metrics of {here} of {len(runs)} runs{absent}"
+
+
+def _plan_lines(scale: str, name: str) -> Iterator[str]:
+    """Yield in what the figure is not what the plan asks for now."""
+    try:
+        planned = plan.Plan(scale)
+        figure = planned.figure(name)
+    except UserError as error:
+        yield f"the plan of this figure is not here: {error}"
+        return
+    if differences := records.check(planned, [figure]):
+        yield records.sentence(planned, [figure], differences)
 
 
 def _pretty(title: str, content: object) -> Iterator[str]:

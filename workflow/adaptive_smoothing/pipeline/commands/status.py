@@ -22,7 +22,7 @@ from rich.text import Text
 
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.units import duration
-from adaptive_smoothing.pipeline import snakemake_cli
+from adaptive_smoothing.pipeline import records, snakemake_cli
 from adaptive_smoothing.pipeline.commands import common, run_states
 from adaptive_smoothing.pipeline.commands.common import Selection
 from adaptive_smoothing.pipeline.commands.run_states import KINDS, State
@@ -71,11 +71,16 @@ class Monitor:
         self._to_make = {run: before[run] for run, file in self._metrics.items() if file in jobs}
         trainings = {id(jobs[self._metrics[run]]) for run in self._to_make}
         self.other_jobs = len({id(job) for job in jobs.values()} - trainings)
+        self.differences = self.selection.differences(jobs)
+        self._before = before
 
     def states(self) -> list[State]:
         """Return what every run does now; one whose metrics are newer than Snakemake's answer is done."""
         scale, queued = self.selection.plan.name, run_states.queued()
-        return [run_states.state_of(scale, run, self._is_to_make(run), queued) for run in self._metrics]
+        return [
+            run_states.state_of(scale, run, self._is_to_make(run), queued, differs=self._differs(run))
+            for run in self._metrics
+        ]
 
     def confirmed_states(self) -> list[State]:
         """Return the same; when nothing is left to run, Snakemake is asked again first."""
@@ -87,6 +92,12 @@ class Monitor:
 
     def _is_to_make(self, run: str) -> bool:
         return run in self._to_make and _stamp(self._metrics[run]) in (None, self._to_make[run])
+
+    def _differs(self, run: str) -> str | None:
+        """Return in what a run's results are not those of the plan, as long as they are the ones that were compared."""
+        file = self._metrics[run]
+        found = (other.what for other in self.differences if other.file == file and not other.code_alone)
+        return next(found, None) if _stamp(file) == self._before[run] else None
 
 
 def _stamp(file: str) -> tuple[int, int] | None:
@@ -120,6 +131,9 @@ def _details(monitor: Monitor, states: Sequence[State]) -> list[RenderableType]:
         parts.append(_grouped_by_reason("waiting", explained))
     if of_kind["failed"]:
         parts.append(_grouped_by_reason("failed", of_kind["failed"]))
+    if monitor.differences:
+        selection = monitor.selection
+        parts.append(Text(records.sentence(selection.plan, selection.asked, monitor.differences)))
     if monitor.other_jobs:
         parts.append(Text(f"other jobs (data, labels, tables, drawings, …): {monitor.other_jobs} to run"))
     if nobody_works:
