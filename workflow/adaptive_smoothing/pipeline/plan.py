@@ -18,7 +18,7 @@ from adaptive_smoothing.pipeline.dataset_folders import DatasetFolders, Location
 from adaptive_smoothing.pipeline.deleted import deleted_files
 from adaptive_smoothing.pipeline.figure_plans import FigurePlan, description, shared_runs
 from adaptive_smoothing.pipeline.runs import Run, RunBuilder, Specification
-from adaptive_smoothing.pipeline.scale_files import load_scale
+from adaptive_smoothing.pipeline.scale_files import files_of, load_scale
 
 __all__ = [
     "CONFIG",
@@ -105,6 +105,11 @@ class Plan:
     def deleted_files(self, figures: Sequence[FigurePlan] = ()) -> list[str]:
         """Return the results that tables of these figures (none: of all) were made from and that are gone."""
         return deleted_files(self.name, figures or self.all_figures.values())
+
+    @cached_property
+    def files(self) -> list[str]:
+        """The scale's file, and those of the scales that it inherits from."""
+        return [path.as_posix() for path in files_of(self.file)]
 
     def about(self) -> str:
         """Return what the scale's file says of itself: the comment at its head, without the marks of comments."""

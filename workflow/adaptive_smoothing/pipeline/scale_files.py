@@ -27,6 +27,12 @@ def load_scale(path: Path, heirs: tuple[str, ...] = ()) -> Scale:
     return scale
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return a scale's file, and those of the scales that it inherits from."""
+    base = _read(path).get(inherit.KEY)
+    return [path] if base is None else [path, *files_of(path.with_name(f"{base}.yaml"))]
+
+
 def _inherited(name: str, path: Path, heirs: tuple[str, ...]) -> Content:
     """Return the valid content of the scale that `path` inherits from."""
     place = Place(str(path), (inherit.KEY,))

@@ -91,7 +91,7 @@ def _pack(files: Files, scale: str, file: Path) -> None:
         scale=scale,
         created_by={
             "versions": {package: version(package) for package in DRAWN_WITH},
-            "git_revision": environment.git_revision(),
+            "git_revision": environment.checkout().revision,
         },
         members={path: _sha256(data) for path, data in files.items()},
     )

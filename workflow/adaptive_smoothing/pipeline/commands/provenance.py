@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adaptive_smoothing.core import parquet, paths
+from adaptive_smoothing.core import environment, parquet, paths, sources
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.figures import draw_record
@@ -39,7 +39,7 @@ class TracedRun:
     def made_with(self) -> str:
         """The checkout and the packages that made the run, as text."""
         versions = ", ".join(f"{package} {version}" for package, version in sorted(self.source["versions"].items()))
-        return f"git revision {self.source['git_revision'] or 'unknown (no checkout)'}, {versions}"
+        return f"git revision {self.source['git_revision'] or environment.NO_CHECKOUT}, {versions}"
 
 
 def trace_figure(figure: str, everything: bool) -> Iterator[str]:
@@ -53,6 +53,8 @@ def trace_figure(figure: str, everything: bool) -> Iterator[str]:
     yield from _figure_lines(figure, paths.DRAWN.format(scale=scale, figure=name), table)
     frame, description = parquet.read_frame(table)
     yield f"  '{description['title']}', scale {description['scale']}, {len(frame)} rows"
+    if kept := description.get(sources.KEY, {}).get("files"):
+        yield f"  keeps {', '.join(kept)}, which no commit holds; 'smoothing restore {table}' writes them"
     if everything:
         yield from _pretty("code of collect", description["code"])
     _check_label_noise(table, scale, description)
