@@ -19,6 +19,7 @@ from adaptive_smoothing.pipeline import yaml_files
 
 ROOT = Path(__file__).parents[2]
 MADE = ".made"  # marks a folder in which the tiny scale is complete
+SHORT = {"milestones": [1], "warmup_epochs": 1}  # of a schedule of two epochs
 PARTS = ("Snakefile", "rules", "workflow", "config", "docs", "envs", "profiles", "workstation")
 
 
@@ -32,6 +33,14 @@ class Project:
         env = {**os.environ, "PYTHONPATH": str(self.folder / "workflow"), **environment}
         command = [sys.executable, "-m", "snakemake", *arguments]
         return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=600)
+
+    def smoothing(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the program `smoothing` of the project's own library."""
+        env = {**os.environ, "PYTHONPATH": str(self.folder / "workflow")}
+        command = [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.cli", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=300)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
 
     def made(self, *arguments: str, **environment: str) -> str:
         """Run Snakemake to success and return what it printed."""
@@ -82,6 +91,8 @@ def tiny_scale() -> dict[str, Any]:
     for setup in scale["setups"].values():
         setup["epochs"] = 2
         setup["evaluate_every"] = 1
+        for values in setup["methods"].values():
+            values["schedule"] |= {key: new for key, new in SHORT.items() if key in values["schedule"]}
     for figure in every_figure(scale):
         if "label_noise_mc_samples" in figure:
             figure["label_noise_mc_samples"] = 2

@@ -1,6 +1,8 @@
 """The user's own folder of images: a block of YAML is all it takes."""
 
-import formats
+import shutil
+
+import image_folders
 
 from adaptive_smoothing.core import parquet
 
@@ -15,16 +17,24 @@ def flowers(scale):
 
 
 def test_own_images_are_trained_on_and_drawn(edited):
-    formats.write_image_folder(edited.folder / "pictures")
+    image_folders.write_image_folder(edited.folder / "pictures")
     edited.change(flowers)
     edited.made("paper_figures/tiny/fig11.pdf", "--cores", "2", "--config", "data_root=pictures")
     frame, _ = parquet.read_frame(edited.folder / "results/tiny/figures/fig11.parquet")
     assert frame["run"].nunique() == 3 and set(frame["dataset"]) == {"own"}
     assert frame["test_accuracy"].between(0, 1).all()
+    target = ("paper_figures/tiny/fig11.pdf", "--config", "data_root=pictures")
+    image = edited.folder / "pictures/own/train/boot/0000.jpg"
+    image.touch()
+    assert edited.would_run(*target) == {}
+    shutil.copy(image, image.with_name("9999.jpg"))
+    assert edited.would_run(*target).keys() >= {"prepare_dataset", "corrupt_labels", "train", "collect", "draw"}
+    shutil.rmtree(edited.folder / "pictures")
+    assert edited.would_run(*target) == {}
 
 
 def test_a_broken_folder_is_told_in_one_sentence(edited):
-    formats.write_image_folder(edited.folder / "pictures", classes=("boot", "coat"))
+    image_folders.write_image_folder(edited.folder / "pictures", classes=("boot", "coat"))
     (edited.folder / "pictures/own/train/boot/0000.jpg").write_bytes(b"no image")
     edited.change(flowers)
     done = edited.snakemake("paper_figures/tiny/fig11.pdf", "--cores", "1", "--config", "data_root=pictures")

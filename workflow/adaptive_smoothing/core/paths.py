@@ -1,8 +1,10 @@
 """Every folder and file name of the pipeline, as pure functions of names; `{…}` forms serve Snakemake's rules."""
 
+import os
 import re
 
 PAPER = "paper"
+EXTRA = "extra_"  # names of figures beyond the paper begin with this, and no other figure's name does
 DATASET_FILES = (
     "train_images.npy",
     "train_labels.npy",
@@ -24,10 +26,12 @@ CLAIMS = "results/{scale}/claims.md"
 CLAIMS_TABLE = "results/{scale}/claims.parquet"
 INDEX = "results/{scale}/index.md"
 INDEX_PAGE = "results/{scale}/index.html"
+ACCURACY = "results/{scale}/accuracy.csv"
 PAGES = "results/{scale}/report"  # a page a section, for Snakemake's report
 PLACED = "pages.json"  # among them: where in it each belongs
 DOCUMENTS = ("docs/{scale}_scale.md", "docs/deviations.md")  # on deviations and assumptions; those that are there
 TABLE = "results/{scale}/figures/{figure}.parquet"
+NUMBERS = "results/{scale}/figures/{figure}.csv"  # what the picture shows, for programs without Parquet
 DRAWN = "results/{scale}/figures/{figure}.drawn.json"  # hashes of the table and of what was drawn from it
 
 
@@ -58,9 +62,20 @@ def figure_files(scale: str, figure: str) -> list[str]:
 def number(figure: str) -> str:
     """Return a figure's name as a reader writes it: 'Fig. 7'; of one that the paper lacks, its name in words."""
     found = re.fullmatch(r"fig(\d+)", figure)
-    return f"Fig. {found[1]}" if found else figure.removeprefix("extra_").replace("_", " ").capitalize()
+    return f"Fig. {found[1]}" if found else figure.removeprefix(EXTRA).replace("_", " ").capitalize()
 
 
 def sorted_number(figure: str) -> str:
     """Return the same for lists that a browser sorts as text: it puts the figure space, padded with, before digits."""
     return re.sub(r" (\d)$", " \u2007\\1", number(figure))
+
+
+def expanded(folder: str) -> str:
+    """Return the folder that a user wrote, its `~` and variables of the shell (`$SCRATCH`) replaced."""
+    return os.path.expanduser(os.path.expandvars(folder))
+
+
+def unset_variables(folder: str) -> list[str]:
+    """Return the variables of the shell that a user's folder names and that are not set, or empty."""
+    names = (name or braced for name, braced in re.findall(r"\$(?:(\w+)|\{([^}]*)\})", folder))
+    return [name for name in names if not os.environ.get(name)]

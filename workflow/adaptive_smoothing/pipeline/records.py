@@ -8,7 +8,7 @@ A file that is not there is no difference: Snakemake makes it (deleted.py).
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +75,29 @@ def of_other_content(planned: Plan, figures: Sequence[FigurePlan]) -> list[Diffe
     return [difference for difference in check(planned, figures) if not difference.code_alone]
 
 
-def listing(planned: Plan, figures: Sequence[FigurePlan], differences: Sequence[Difference]) -> str:
-    """Return lines that name files that are not what the plan asks for, and the command that makes them again."""
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for difference in differences:
-        by_reason[difference.what].append(difference.file)
-    lines = [f"not what {planned.file} asks for, although Snakemake takes them for current:"]
-    for what, files in by_reason.items():
-        lines += [f"  {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else ""), f"      {what}"]
-    return "\n".join([*lines, f"make them again: {_command(planned, figures, differences)}"])
+@dataclass(frozen=True)
+class Listing:
+    """The files behind some figures that are not what the plan asks for, for people and for scripts."""
+
+    plan: Plan
+    figures: Sequence[FigurePlan]
+    differences: Sequence[Difference]
+
+    def text(self) -> str:
+        """Return lines with the files, and with the command that makes them again; '' if there are none."""
+        if not self.differences:
+            return ""
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for difference in self.differences:
+            by_reason[difference.what].append(difference.file)
+        lines = [f"not what {self.plan.file} asks for, although Snakemake may take them for current:"]
+        for what, files in by_reason.items():
+            lines += [f"  {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else ""), f"      {what}"]
+        return "\n".join([*lines, f"make them again: {_command(self.plan, self.figures, self.differences)}"])
+
+    def document(self) -> list[dict[str, Any]]:
+        """Return what `--json` prints of them."""
+        return [asdict(difference) for difference in self.differences]
 
 
 def _command(planned: Plan, figures: Sequence[FigurePlan], differences: Sequence[Difference]) -> str:
