@@ -113,6 +113,7 @@ def _write(job: TrainJob, trainer: Trainer, rows: list[Row], made_with: dict[str
     spec = job.specification
     cost = {
         "seconds": trainer.seconds(),
+        "processor_seconds": trainer.processor_seconds(),
         "device": devices.device_name(trainer.device),
         "threads": job.machine.threads,
         "peak_memory_mb": devices.peak_memory_mb(trainer.device),

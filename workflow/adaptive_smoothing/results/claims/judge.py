@@ -26,6 +26,7 @@ SCHEMA = pa.schema(
         ("figure", pa.string()),
         ("reading", pa.string()),
         ("scenario", pa.string()),
+        ("decides", pa.string()),  # of a claim as a whole: the scenario whose effect its row shows
         ("compared", pa.string()),
         ("effect", pa.float64()),
         ("low", pa.float64()),
@@ -141,6 +142,7 @@ def _claim_rows(claim: Claim, variant: AnalysisVariant, tables: Mapping[str, Tab
     nothing = "no run of it is there" if has_figure else f"the scale has no {page.figures(claim.figures)}"
     whole = {
         "scenario": ALL,
+        "decides": "" if decisive.scenario == ALL else decisive.scenario,
         "compared": f"{decisive.scenario}: {decisive.compared}" if decisive.compared else "",
         "why": "; ".join(page.reasons(results)) if results else nothing,
         "verdict": overall_verdict(results) if results else decisive.verdict,
@@ -157,6 +159,7 @@ def _result_row(claim: Claim, variant: AnalysisVariant, result: CheckResult) -> 
         "figure": page.figures(claim.figures),
         "reading": variant.name,
         "scenario": result.scenario,
+        "decides": "",
         "compared": result.compared,
         "effect": result.estimate.effect,
         "low": result.estimate.low,

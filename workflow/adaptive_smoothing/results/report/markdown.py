@@ -112,7 +112,7 @@ def _cautions(report: Report) -> Iterator[str]:
 
 def _verdict_table(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
     yield from markdown_table(
-        ("id", "claim", "verdict", "effect [95 % CI]", "seeds", *(("what was compared",) if with_words else ())),
+        ("id", "claim", "verdict", "effect [95 % CI]", "seeds", "what was compared" if with_words else "whose effect"),
         (
             [
                 row["claim"],
@@ -120,7 +120,7 @@ def _verdict_table(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
                 f"**{row['verdict']}**",
                 effect(row).replace(" ", NO_BREAK),
                 str(row["seeds"] or "–"),
-                *([". ".join(filter(None, (row["compared"], row["why"])))] if with_words else []),
+                ". ".join(filter(None, (row["compared"], row["why"]))) if with_words else row["decides"],
             ]
             for row in rows
         ),
