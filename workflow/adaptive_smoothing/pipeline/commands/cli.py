@@ -253,12 +253,15 @@ def deviations() -> None:
     deviations.write_table()
 
 
-@app.command(cls=ProjectCommand, epilog=examples("restore results/small/figures/fig7.parquet"))
+@app.command(
+    cls=ProjectCommand,
+    epilog=examples("restore results/small/figures/fig7.parquet", "restore elsewhere/fig7.parquet --force"),
+)
 def restore(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="A figure's table.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite files with another content.")] = False,
 ) -> None:
-    """Write back the files that a figure's table keeps."""
+    """Write the files that a table keeps into the project."""
     from adaptive_smoothing.pipeline.commands import restore
 
     print(restore.restore(table, force))
