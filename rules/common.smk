@@ -21,6 +21,7 @@ def command_line_settings():
     """Return what --config sets; a mistake in it, or a full disk, ends Snakemake with one sentence."""
     try:
         jobs.check_writable(Path.cwd())
+        plan.check_folder(Path(workflow.basedir))
         return load_settings(config)
     except UserError as error:
         sys.exit(f"error: {error}")

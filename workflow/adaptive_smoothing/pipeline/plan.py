@@ -20,7 +20,7 @@ from adaptive_smoothing.pipeline.figure_plans import FigurePlan, description, sh
 from adaptive_smoothing.pipeline.own_files import content_of_dataset
 from adaptive_smoothing.pipeline.runs import Run, RunBuilder, Specification
 from adaptive_smoothing.pipeline.runtime.jobs import data_root
-from adaptive_smoothing.pipeline.scale_files import files_of, load_scale
+from adaptive_smoothing.pipeline.scale_files import check_name, files_of, load_scale
 
 __all__ = [
     "CONFIG",
@@ -45,6 +45,8 @@ class Plan:
         """Load config/<name>.yaml; raise UserError if it is missing or wrong."""
         self.name = name
         self.file = config / f"{name}.yaml"
+        if self.file.is_file():
+            check_name(self.file)
         self.scale = load_scale(self.file)
 
     @cached_property
@@ -148,8 +150,28 @@ def load(scale: str) -> Plan:
 
 
 def scale_names(config: Path = CONFIG) -> list[str]:
-    """Return the names of all scales: one a file in config/."""
-    return sorted(path.stem for path in config.glob("*.yaml"))
+    """Return the names of all scales: one a file in config/; hidden files are none."""
+    files = (path for path in config.glob("*.yaml") if path.is_file() and not path.name.startswith("."))
+    return sorted(path.stem for path in files)
+
+
+def target_names(config: Path = CONFIG) -> tuple[list[str], list[UserError]]:
+    """Return the scales that can be targets, and what is wrong with the names of the others."""
+    names, problems = [], []
+    for name in scale_names(config):
+        try:
+            check_name(config / f"{name}.yaml")
+        except UserError as problem:
+            problems.append(problem)
+        else:
+            names.append(name)
+    return names, problems
+
+
+def check_folder(project: Path) -> None:
+    """Raise UserError if Snakemake works in a folder without scales; `project` is the Snakefile's own."""
+    if not CONFIG.is_dir():
+        raise UserError(f"there is no folder '{CONFIG}' in {Path.cwd()}; start Snakemake in the project's, {project}")
 
 
 def dataset_source(folder: str) -> dict[str, Any]:

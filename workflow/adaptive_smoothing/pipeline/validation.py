@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
