@@ -110,7 +110,13 @@ def test_metrics_that_the_table_was_not_made_from_are_not_exported(made, tmp_pat
     shutil.copytree(made, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     synthetic.write_metrics(SCALE, next(iter(plan.load(SCALE).runs.values())), 7)
-    refused(capsys, "export", SCALE, "c.tar.xz", sentence=f"{FIG9} was not made from the ")
+    refused(
+        capsys,
+        "export",
+        SCALE,
+        "c.tar.xz",
+        sentence=f"{FIG9} is not what config/{SCALE}.yaml asks for: it was not made from the ",
+    )
 
 
 def test_figures_come_from_the_archive_alone_without_torch(project, made):

@@ -268,6 +268,29 @@ def deviations() -> None:
     deviations.write_table()
 
 
+@app.command(
+    cls=ProjectCommand,
+    epilog=examples("restore results/small/figures/fig7.parquet", "restore elsewhere/fig7.parquet --force"),
+)
+def restore(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A figure's table.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files with another content.")] = False,
+) -> None:
+    """Write the files that a table keeps into the project."""
+    from adaptive_smoothing.pipeline.commands import restore
+
+    print(restore.restore(table, force))
+
+
+@app.command(cls=ProjectCommand, epilog=examples("differing small", "differing small fig7"))
+def differing(scale: Scale = DEFAULT_SCALE, figures: Figures = None) -> None:
+    """List the files that are not what the plan asks for."""
+    from adaptive_smoothing.pipeline.commands.common import Selection
+
+    for difference in Selection.of(scale, figures).differences():
+        print(difference.file)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit status."""
     return program.run(typer.main.get_command(app), arguments)
