@@ -7,5 +7,6 @@ run(
     snakemake,
     table=snakemake.input.table,
     outputs=[snakemake.output.pdf, snakemake.output.png],
+    numbers=snakemake.output.numbers,
     record=snakemake.output.drawn,
 )

@@ -25,6 +25,7 @@ from adaptive_smoothing.core import locks
 from adaptive_smoothing.core.errors import UserError, cannot_write
 from adaptive_smoothing.core.files import atomic_write
 from adaptive_smoothing.core.log import log
+from adaptive_smoothing.core.paths import expanded
 from adaptive_smoothing.data.types import Source
 
 CHUNK = 1 << 20  # bytes
@@ -139,7 +140,7 @@ def _place(mirror: str, file: File) -> Path | str:
     """Return the folder that a mirror names, or the URL of `file` on it; raise UserError for other kinds of URLs."""
     scheme, separator, _ = mirror.partition("://")
     if not separator:
-        return Path(os.path.expanduser(mirror))  # unlike Path.expanduser, it bears a user without a home
+        return Path(expanded(mirror))
     if scheme.lower() == "file":
         return Path(url2pathname(urlsplit(mirror).path))
     if scheme.lower() not in ("http", "https"):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.core.log import announcing_on
 
 
 def execute(target: str, log: str, arguments: dict[str, Any], gpus: int | None = None) -> int:
@@ -66,7 +67,8 @@ def _output_in(log: str) -> Iterator[bool]:
         os.dup2(descriptor, stream)
     os.close(descriptor)
     try:
-        yield True
+        with announcing_on(kept[1]):
+            yield True
     finally:
         _flush()
         for stream, original in zip((1, 2), kept, strict=True):

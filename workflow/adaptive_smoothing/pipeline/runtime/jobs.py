@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.core.paths import expanded
 from adaptive_smoothing.pipeline.runtime import fork_server, orphans
 from adaptive_smoothing.pipeline.runtime.execute import execute
 from adaptive_smoothing.pipeline.stages import STAGES
@@ -67,7 +68,7 @@ def data_root(scales_own: str | None = None, variant: str | None = None) -> tupl
     """
     named = os.environ.get(DATA_ROOT_VARIABLE)
     folder = scales_own if variant is not None else named or scales_own
-    return (folder, False) if folder else (OWN_DATA_ROOT, True)
+    return (expanded(folder), False) if folder else (OWN_DATA_ROOT, True)
 
 
 def count_target_jobs(command_line: Sequence[str]) -> int:
