@@ -93,14 +93,13 @@ class Plan:
         return self.scale.noises[name].parameters()
 
     def figure_files(self) -> list[str]:
-        """Return every table, PDF, PNG and record of the scale, its notes, verdicts of claims and report."""
+        """Return every table, PDF, PNG, CSV and record of the scale, its notes, verdicts of claims and report."""
         report = (paths.INDEX, paths.INDEX_PAGE, paths.ACCURACY, paths.PAGES)
         patterns = (paths.NOTES, paths.CLAIMS, paths.CLAIMS_TABLE, *report)
         tables = [pattern.format(scale=self.name) for pattern in patterns]
         for name in self.scale.figures:
-            tables += [
-                pattern.format(scale=self.name, figure=name) for pattern in (paths.TABLE, paths.NUMBERS, paths.DRAWN)
-            ]
+            of_figure = (paths.TABLE, paths.NUMBERS, paths.DRAWN)
+            tables += [pattern.format(scale=self.name, figure=name) for pattern in of_figure]
         return tables + [file for name in self.scale.figures for file in paths.figure_files(self.name, name)]
 
     def extra_files(self) -> list[str]:

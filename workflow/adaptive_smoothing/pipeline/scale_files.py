@@ -25,6 +25,7 @@ def load_scale(path: Path, heirs: tuple[str, ...] = ()) -> Scale:
     if inherit.KEY in content:
         heir: inherit.Heir = validate(TypeAdapter(inherit.Heir), content, place)
         inherited = _inherited(heir.inherits, path, (*heirs, path.stem))
+        inherit.check(heir, inherited, place)
         content = inherit.expand(heir, inherited)
         place = replace(place, overrides=heir.overrides, inherited=inherited)
     scale: Scale = validate(TypeAdapter(Scale), content, place)
