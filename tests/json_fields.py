@@ -11,7 +11,8 @@ FREE = {"seconds", "progress", "versions", "specification", "code", "choice", "b
 
 def undocumented(document: dict[str, Any], command: str) -> set[str]:
     """Return the fields of a document that docs/commands.md does not name in the command's section."""
-    section = (ROOT / "docs/commands.md").read_text(encoding="utf-8").split(f"### `smoothing {command}`\n")[1]
+    text = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    _, section = text.split(f"### `smoothing {command}`\n")  # one section, no two
     return set(fields(document)) - set(re.findall(r"`(\w+)`", section.split("\n### ")[0]))
 
 

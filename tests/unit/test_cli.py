@@ -65,6 +65,13 @@ def test_an_unknown_option_is_a_misuse(path, project, capsys):
     assert (text, errors) == ("", f"error: no such option: --zzz\nsee: {' '.join(['smoothing', *path])} --help\n")
 
 
+def test_the_readme_lists_every_subcommand():
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("| `smoothing …` | answers |\n")[1].split("\n\n")[0]
+    listed = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    commands = typer.main.get_command(cli.app).commands
+    assert listed == {name for name, command in commands.items() if not command.hidden}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
