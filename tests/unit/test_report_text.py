@@ -216,3 +216,27 @@ def test_closed_form_figures_have_no_runs(project):
     parquet.write("results/tiny/figures/fig2.parquet", frame, said)
     figure = figure_of("results/tiny/figures/fig2.parquet")
     assert figure.behind() == "Closed form: no training, no seeds." and list(figure.cautions()) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "commands", "words"),
+    [
+        ({"git_revision": "a" * 40, "files": {}}, f"git checkout {'a' * 40}\nsnakemake ", None),
+        (
+            {"git_revision": f"{'a' * 40}-modified", "files": {"config/mine.yaml": "x"}},
+            f"git checkout {'a' * 40}\nsmoothing restore results/tiny/figures/fig5.parquet\nsnakemake ",
+            "No commit holds `config/mine.yaml`. The table keeps them, and `smoothing restore` writes them back.",
+        ),
+        (
+            {"git_revision": "unknown (git refused: it is damaged)", "files": {"config/mine.yaml": "x"}},
+            "```sh\nsmoothing restore results/tiny/figures/fig5.parquet\nsnakemake ",
+            "No commit holds `config/mine.yaml`.",
+        ),
+    ],
+)
+def test_a_figure_is_made_again_from_its_commit_and_from_what_its_table_keeps(project, sources, commands, words):
+    fig5 = table(project, "fig5", [run("ivon", 0)], sources=sources)
+    text, _ = written([fig5])
+    section = text.partition("### Make it again")[2]
+    assert commands in section
+    assert words in section if words else "No commit holds" not in section

@@ -163,7 +163,7 @@ def test_damaged_and_deleted_results(edited):
     assert rows["fig9"] == (4, 1, "its results are missing: interrupted or deleted")
     told = asked(edited, "tiny", "fig9").stdout
     assert f"results/tiny/runs/{name}/metrics.parquet\n      its record cannot be read\n" in told
-    assert "'snakemake tiny' makes them again" in told
+    assert "'snakemake --cores 2 tiny' makes them again" in told
     changed_code(edited, "methods/sam.py")
     rows = why(edited, "fig9")
     assert "1 × damaged record" in rows["fig9"][2]
