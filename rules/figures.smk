@@ -35,6 +35,9 @@ rule collect:
         ),
         asked=of_figure(lambda scale, figure: figure.asked),
         code=of_figure(lambda scale, figure: figure.code),
+        made_from=of_figure(
+            lambda scale, figure: {"scale_files": plan.load(scale).files, "entries": figure.entries}
+        ),
         strict=settings.strict,
     script:
         "../workflow/scripts/collect.py"
@@ -46,6 +49,7 @@ rule draw:
     output:
         pdf=report("paper_figures/{scale}/{figure}.pdf", category="Figure files", labels=file_labels("PDF")),
         png=report("paper_figures/{scale}/{figure}.png", category="Figure files", labels=file_labels("PNG")),
+        numbers=paths.NUMBERS,
         drawn=paths.DRAWN,
     log:
         "logs/{scale}/draw/{figure}.log",
@@ -67,6 +71,7 @@ use rule draw as draw_paper with:
     output:
         pdf=report("paper_figures/{figure}.pdf", category="Figure files", labels=file_labels("PDF")),
         png=report("paper_figures/{figure}.png", category="Figure files", labels=file_labels("PNG")),
+        numbers=paths.NUMBERS.replace("{scale}", paths.PAPER),
         drawn=paths.DRAWN.replace("{scale}", paths.PAPER),
     log:
         f"logs/{paths.PAPER}/draw/{{figure}}.log",

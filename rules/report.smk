@@ -52,6 +52,7 @@ rule claims:
     input:
         paths.CLAIMS.format(scale=settings.scale),
         paths.CLAIMS_TABLE.format(scale=settings.scale),
+        planned(lambda wildcards: plan.load(settings.scale).deleted_files()),
 
 
 rule index:
@@ -74,6 +75,7 @@ rule index:
     output:
         index=report(paths.INDEX, category="Text files", labels={"file": "index.md", "holds": "this report as text"}),
         page=paths.INDEX_PAGE,
+        accuracy=paths.ACCURACY,
         pages=report(
             directory(paths.PAGES), patterns=["{page}.html"], category=placed("category"), labels=placed("labels")
         ),
@@ -97,3 +99,4 @@ rule index:
 rule extras:
     input:
         planned(lambda wildcards: plan.load(settings.scale).extra_files()),
+        planned(lambda wildcards: plan.load(settings.scale).deleted_files()),

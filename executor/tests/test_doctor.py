@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from snakemake_executor_plugin_submitit import doctor
+from snakemake_executor_plugin_submitit import doctor, processes
 from snakemake_executor_plugin_submitit.checks import arrays, partitions, preemption, requeues
 
 CONFIGURATION = """\
@@ -78,10 +78,12 @@ def test_without_slurm(slurm, capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("program", ["scontrol", "sbatch"])
-def test_a_command_that_hangs(slurm, capsys, program):
-    slurm(program, "sleep 600")
+def test_a_command_that_hangs_leaves_no_process(slurm, capsys, program):
+    """Also if a script of the site's stands in front of the real command."""
+    notes = slurm(program, 'sleep 600 & echo $! >"$NOTES"; wait')
     assert doctor.main(["--timeout", "1"]) == 1
     assert "no answer within 1 s" in capsys.readouterr().out
+    assert not processes.started(int(notes.read_text()))
 
 
 def test_sinfo_and_sacct_and_scancel_fail(slurm, capsys):

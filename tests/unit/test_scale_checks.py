@@ -215,8 +215,8 @@ def test_a_figure_that_its_kind_cannot_draw_is_refused(tmp_path, edits, sentence
         # a last batch of one image under batch normalisation: 600 training images
         (
             [("setups/digits/model", {"name": "resnet34"}), ("setups/digits/batch_size", 599)],
-            ", setups.digits.batch_size: 599 is not allowed; 600 training images leave a last batch of one image, which "
-            "the batch normalisation of resnet34 cannot take at 8 × 8 pixels; choose another batch_size",
+            ", setups.digits.batch_size: 599 is not allowed; 600 training images leave a last batch of one image, "
+            "which the batch normalisation of resnet34 cannot take at 8 × 8 pixels; choose another batch_size",
         ),
         (
             [("setups/digits/model", {"name": "resnet34"}), ("setups/digits/batch_size", 1)],
@@ -376,8 +376,11 @@ def test_what_is_written_as_another_thing_is_refused(tmp_path, path, value, sent
         [("setups/digits/methods/ivon/schedule/warmup_epochs", 40)],
         [("seeds", [2**32 - 1])],
         [("datasets/own", {**IMAGES, "validation": 5000}), ("setups/own", setup(dataset="own", batch_size=1))],
-        [("setups/twin", setup(dataset="twin")), ("datasets/twin", SMALL["datasets"]["digits"])]
-        + [("figures/fig5/runs", runs() + runs(setup="twin"))],
+        [
+            ("setups/twin", setup(dataset="twin")),
+            ("datasets/twin", SMALL["datasets"]["digits"]),
+            ("figures/fig5/runs", runs() + runs(setup="twin")),
+        ],
         [("figures/fig5/runs", runs(methods={"ivon": {}}) + runs(methods={"ls": {"alpha": [0.1]}}))],
         [("figures/fig5/runs/0/methods", {"ivon": {}})],  # a level line alone
     ],

@@ -4,7 +4,7 @@ from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
     "collect",
-    snakemake.log[0],
+    snakemake,
     description=snakemake.params.description,
     runs=snakemake.params.runs,
     metrics=list(snakemake.input.metrics),
@@ -13,5 +13,6 @@ run(
     asked=snakemake.params.asked,
     output=snakemake.output.table,
     code=snakemake.params.code,
+    made_from=snakemake.params.made_from,
     strict=snakemake.params.strict,
 )

@@ -117,7 +117,8 @@ class Executor(InterruptibleExecutor):
         try:
             request = request_of(dict(job.resources.items()), job.threads, self.run.settings.signal_delay)
             command = str(self.format_job_exec(job))
-            return Task(job, rule, identity.identity(job), identity.outputs(job), request, command)
+            key, outputs, wildcards = identity.identity(job), identity.outputs(job), identity.wildcards(job)
+            return Task(job, rule, key, outputs, request, command, wildcards)
         except BadRequest as error:
             self.report_unsubmitted(job, f"rule {rule}: {error}.")
         except Exception as error:
@@ -171,7 +172,7 @@ class Executor(InterruptibleExecutor):
     def _report_assigned(self, tasks: Sequence[Task]) -> None:
         self.watch.hurry()
         for task in tasks:
-            columns = (task.job_id, task.rule, identity.wildcards(task.job), " ".join(task.outputs), str(task.log))
+            columns = (task.job_id, task.rule, task.wildcards, " ".join(task.outputs), str(task.log))
             folders.note_job(folders.private(self.run.folder), columns)
             if task.info is None:
                 task.info = SubmittedJobInfo(task.job, external_jobid=task.job_id, aux={"task": task})

@@ -27,6 +27,7 @@ class JournalTask:
     outputs: tuple[str, ...]
     index: int
     timeouts_before: int = 0
+    wildcards: str = ""  # in words
 
 
 @dataclass
@@ -165,17 +166,29 @@ def replay(lines: Iterable[str]) -> list[Submission]:
     """Return the submissions that the journal's lines describe; broken lines are left out."""
     submissions: dict[str, Submission] = {}
     for line in lines:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             record = json.loads(line)
             kind, token = record["do"], record["token"]
             if kind == "submit":
-                tasks = [JournalTask(**{**task, "outputs": tuple(task["outputs"])}) for task in record["tasks"]]
-                fields = {key: record[key] for key in ("token", "name", "rule", "folder", "cluster", "time")}
-                submissions[token] = Submission(**fields, tasks=tasks)
+                submissions[token] = _submission(record)
             elif kind == "id":
-                submissions[token].job_id = record["id"]
+                submissions[token].job_id = str(record["id"])
             elif kind == "cancel":
-                submissions[token].cancelled.update(record["index"])
+                submissions[token].cancelled.update(map(int, record["index"]))
             elif kind == "end":
-                submissions[token].ended.update(record["index"])
+                submissions[token].ended.update(map(int, record["index"]))
     return list(submissions.values())
+
+
+def _submission(record: dict[str, Any]) -> Submission:
+    """Return the submission of a record; raise ValueError, KeyError or TypeError if the record is damaged."""
+    token, name, rule, folder, cluster = (str(record[key]) for key in ("token", "name", "rule", "folder", "cluster"))
+    tasks = [_task(**task) for task in record["tasks"]]
+    return Submission(token, name, rule, folder, cluster, float(record["time"]), tasks)
+
+
+def _task(
+    key: str, outputs: Iterable[str], index: int, timeouts_before: int = 0, wildcards: str = "", **newer: Any
+) -> JournalTask:
+    """Return a task of a record; what a newer version of the plugin has added is left out."""
+    return JournalTask(str(key), tuple(map(str, outputs)), int(index), int(timeouts_before), str(wildcards))

@@ -23,6 +23,7 @@ class Task:
     outputs: tuple[str, ...]
     request: Request
     command: str
+    wildcards: str = ""
     timeouts_before: int = 0
     submission: Submission | None = None
     index: int = 0
@@ -71,7 +72,7 @@ class Task:
 
     def journal_task(self, index: int) -> JournalTask:
         """Return what the journal records of it."""
-        return JournalTask(self.key, self.outputs, index, self.timeouts_before)
+        return JournalTask(self.key, self.outputs, index, self.timeouts_before, self.wildcards)
 
     def assign(self, submission: Submission, index: int) -> None:
         """Record which task of which submission it is; nothing has been observed yet."""

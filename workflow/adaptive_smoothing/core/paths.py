@@ -4,6 +4,7 @@ import os
 import re
 
 PAPER = "paper"
+EXTRA = "extra_"  # names of figures beyond the paper begin with this, and no other figure's name does
 DATASET_FILES = (
     "train_images.npy",
     "train_labels.npy",
@@ -25,10 +26,12 @@ CLAIMS = "results/{scale}/claims.md"
 CLAIMS_TABLE = "results/{scale}/claims.parquet"
 INDEX = "results/{scale}/index.md"
 INDEX_PAGE = "results/{scale}/index.html"
+ACCURACY = "results/{scale}/accuracy.csv"
 PAGES = "results/{scale}/report"  # a page a section, for Snakemake's report
 PLACED = "pages.json"  # among them: where in it each belongs
 DOCUMENTS = ("docs/{scale}_scale.md", "docs/deviations.md")  # on deviations and assumptions; those that are there
 TABLE = "results/{scale}/figures/{figure}.parquet"
+NUMBERS = "results/{scale}/figures/{figure}.csv"  # what the picture shows, for programs without Parquet
 DRAWN = "results/{scale}/figures/{figure}.drawn.json"  # hashes of the table and of what was drawn from it
 
 
@@ -37,6 +40,11 @@ def figure_of_table(path: str, scale: str) -> str | None:
     before, after = TABLE.format(scale=scale, figure="\n").split("\n")
     match = re.fullmatch(f"{re.escape(before)}([A-Za-z0-9_]+){re.escape(after)}", path)
     return match[1] if match else None
+
+
+def is_of_run(path: str) -> bool:
+    """Return whether a path is that of a run's metrics, or of what is measured on the run."""
+    return re.fullmatch(r"results/[^/]+/runs/.+\.parquet", path) is not None
 
 
 def figure_base(scale: str, figure: str) -> str:
@@ -54,7 +62,7 @@ def figure_files(scale: str, figure: str) -> list[str]:
 def number(figure: str) -> str:
     """Return a figure's name as a reader writes it: 'Fig. 7'; of one that the paper lacks, its name in words."""
     found = re.fullmatch(r"fig(\d+)", figure)
-    return f"Fig. {found[1]}" if found else figure.removeprefix("extra_").replace("_", " ").capitalize()
+    return f"Fig. {found[1]}" if found else figure.removeprefix(EXTRA).replace("_", " ").capitalize()
 
 
 def sorted_number(figure: str) -> str:

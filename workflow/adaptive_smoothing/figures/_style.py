@@ -5,14 +5,18 @@ Colours are Okabe and Ito's, and no two methods share marker or dashes, so that 
 
 import contextlib
 import itertools
+import os
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
+
+os.environ["MPLBACKEND"] = "Agg"  # matplotlib's import fails where a notebook's backend is named and not installed
+
+import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.typing import LineStyleType

@@ -16,6 +16,7 @@ from adaptive_smoothing.training import devices
 from adaptive_smoothing.training.checkpoint import Checkpoint
 from adaptive_smoothing.training.devices import Machine
 from adaptive_smoothing.training.evaluator import Row
+from adaptive_smoothing.training.last_batch import check_last_batch
 from adaptive_smoothing.training.loop import Trainer, train_epochs
 from adaptive_smoothing.training.metrics import metrics_table
 from adaptive_smoothing.training.posterior import save_posterior
@@ -71,6 +72,7 @@ def _train_or_put_back(job: TrainJob, writer: Writer, heartbeat: progress.Progre
     devices.choose_device(job.machine.device)  # before anything is read
     prepared = storage.open_prepared(job.dataset)
     labels = read_labels(job.labels, prepared)
+    made_with |= {"dataset_sha256": prepared.sha256, "labels_sha256": labels.sha256}
     identity = job.identity(labels)
     identity_of_results = {**identity, "versions": json.dumps(made_with["versions"], sort_keys=True)}
     if finished.restore(job.results, identity_of_results):
@@ -93,6 +95,7 @@ def _train_or_put_back(job: TrainJob, writer: Writer, heartbeat: progress.Progre
 
 def _open_trainer(job: TrainJob, prepared: Prepared, labels: TrainingLabels) -> Trainer:
     """Return the job's trainer at its beginning; log what is trained."""
+    check_last_batch(job.specification, prepared, len(labels.train_rows))
     trainer = Trainer(job.specification, prepared, labels, job.machine)
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     device = devices.device_name(trainer.device)

@@ -6,7 +6,9 @@ paths, and at most a few batches are decoded ahead. A batch travels through shar
 
 import atexit
 import contextlib
+import functools
 import math
+import os
 import signal
 import weakref
 from collections.abc import Generator, Iterator, Sequence
@@ -21,11 +23,14 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.interrupts import STOP_SIGNALS
+from adaptive_smoothing.core.log import log
 from adaptive_smoothing.data.image_files import decode_image
 from adaptive_smoothing.data.types import Decode, Paths
 from adaptive_smoothing.training.augment import Normalisation, epoch_seed, flip
 from adaptive_smoothing.training.batches import ImageSource
 
+SHARED_MEMORY = "/dev/shm"
+AHEAD = 2  # batches that torch's loader lets each worker decode ahead
 EVALUATION_BATCH = 100  # 15 MB of 224 × 224 images; several wait in shared memory
 Item = tuple[int, tuple[float, float] | None]  # row, and where the crop lies (None: in the centre)
 
@@ -93,7 +98,7 @@ class FileBatches:
         return DataLoader(
             self.files,
             batch_sampler=sampler,
-            num_workers=self.workers,
+            num_workers=_fitting(self.workers, sampler.largest * self.files.image_bytes),
             collate_fn=_as_it_is,
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_ignore_signals,
@@ -107,6 +112,11 @@ class _Files(Dataset["Tensor | str"]):
 
     def __init__(self, paths: Paths, root: Path, decode: Decode) -> None:
         self.paths, self.root, self.decode = paths, root, decode
+
+    @property
+    def image_bytes(self) -> int:
+        """The bytes of one decoded image."""
+        return 3 * self.decode.crop**2
 
     def __getitems__(self, items: list[Item]) -> Tensor | str:
         """Return a batch of images, uint8, B × 3 × crop × crop; or the sentence of an image that cannot be read.
@@ -144,10 +154,35 @@ class _Sampler:
     def __len__(self) -> int:
         return len(self.batches)
 
+    @property
+    def largest(self) -> int:
+        """The number of images of the largest batch."""
+        return max(map(len, self.batches))
+
     def __iter__(self) -> Iterator[list[Item]]:
         for rows in self.batches:
             places = [None] * len(rows) if self.places is None else map(tuple, self.places[rows].tolist())
             yield list(zip(rows.tolist(), places, strict=True))
+
+
+def _fitting(workers: int, batch_bytes: int) -> int:
+    """Return how many of `workers` have room for their batches in shared memory; containers often have 64 MB of it.
+
+    The number of workers changes no batch.
+    """
+    try:
+        status = os.statvfs(SHARED_MEMORY)
+    except OSError:  # no such folder: macOS
+        return workers
+    fitting = min(workers, (status.f_bavail * status.f_frsize // batch_bytes - 2) // AHEAD)
+    if fitting < workers:
+        _report_small_memory(max(0, fitting), workers)
+    return max(0, fitting)
+
+
+@functools.cache  # once a job, not once an epoch
+def _report_small_memory(fitting: int, workers: int) -> None:
+    log(f"{SHARED_MEMORY} is small: {fitting} of {workers} processes decode images; a container takes --shm-size")
 
 
 def _parts(rows: Tensor, batch_size: int) -> tuple[Tensor, ...]:
@@ -158,7 +193,15 @@ def _from_workers(loader: "DataLoader[Tensor | str]") -> Generator[Tensor | str,
     """Yield the loader's batches; when this generator is closed its workers end."""
     with _blocked(STOP_SIGNALS):
         batches = iter(loader)
-    yield from batches
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise UserError(
+            f"a process that decodes images died ({error}); memory (mem_mb) or {SHARED_MEMORY} may be too small; write "
+            "fewer 'threads' in the setup's resources (1: no such processes), or give the job more memory"
+        ) from error
 
 
 # Those whose workers have not ended. At exit multiprocessing waits for workers, which would wait for work: end them.
