@@ -54,7 +54,10 @@ def _figure_blocks(scale: str, heirs: tuple[str, ...]) -> dict[str, Any]:
         return dict(_own_blocks(content))
     if content["inherits"] in heirs:
         return {}
-    return {**_figure_blocks(content["inherits"], (*heirs, scale)), **dict(_own_blocks(content["overrides"]))}
+    inherited = _figure_blocks(content["inherits"], (*heirs, scale))
+    kept = (content.get("cut") or {}).get("figures", inherited)
+    own = {**dict(_own_blocks(content["overrides"])), **dict(_own_blocks(content.get("add") or {}))}
+    return {name: block for name, block in inherited.items() if name in kept} | own
 
 
 def _own_blocks(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
