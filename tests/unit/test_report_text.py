@@ -13,7 +13,7 @@ from PIL import Image
 from adaptive_smoothing.core import parquet, paths, units
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.results.claims import judge
-from adaptive_smoothing.results.report import facts, html, quotes, write
+from adaptive_smoothing.results.report import facts, html, markdown, quotes, write
 from adaptive_smoothing.training import metrics
 
 VERSIONS = {"torch": "2.0", "numpy": "2.1"}
@@ -159,6 +159,13 @@ def test_a_figure_that_the_paper_lacks_needs_no_claim(project):
 
 def test_every_claim_has_its_sentence_of_the_paper():
     assert quotes.QUOTES.keys() == {claim.id for claim in judge.CLAIMS}
+
+
+def test_the_table_of_all_verdicts_says_whose_effect_it_shows():
+    shown = {"claim": "C7b", "text": "a claim", "verdict": "not reproduced", "effect": 37.2, "low": 33.0, "high": 41.4}
+    shown |= {"unit": "points", "seeds": 3, "compared": "long", "why": "longer", "decides": "SAM above chance"}
+    text = "\n".join(markdown.verdict_table([shown], with_words=False))
+    assert "| whose effect |" in text and "| SAM above chance |" in text and "long" not in text
 
 
 def test_what_is_missing_is_said(project):
