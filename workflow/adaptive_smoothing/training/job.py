@@ -73,11 +73,13 @@ def _train_or_put_back(job: TrainJob, writer: Writer, heartbeat: progress.Progre
     devices.choose_device(job.machine.device)  # before anything is read
     prepared = storage.open_prepared(job.dataset)
     labels = read_labels(job.labels, prepared)
+    made_with |= {"dataset_sha256": prepared.sha256, "labels_sha256": labels.sha256}
     identity = job.identity(labels)
     identity_of_results = {**identity, "versions": json.dumps(made_with["versions"], sort_keys=True)}
     if finished.restore(job.results, identity_of_results):
         log(
-            f"an earlier start finished this run, and no figure has read it: its results in {job.metrics.parent} return"
+            "an earlier start finished this run, and no figure has read it: its results return "
+            f"(to train again, delete {job.metrics.with_name(finished.FILE)} first)"
         )
         return
     trainer = _open_trainer(job, prepared, labels)
@@ -85,10 +87,8 @@ def _train_or_put_back(job: TrainJob, writer: Writer, heartbeat: progress.Progre
         job.metrics.with_name("checkpoint.pt"), identity, job.checkpoint_minutes, job.checkpoint_epochs, writer.check
     )
     _resume(trainer, checkpoint)
-    with (
-        deaths_of_decoders(),
-        checkpoint.listening(),
-    ):  # until the results are written: that takes seconds, and they are worth hours
+    # Listening goes on until the results are written: that takes seconds, and they are worth hours.
+    with deaths_of_decoders(), checkpoint.listening():
         rows = train_epochs(trainer, checkpoint, heartbeat)
         with checkpoint.kept_on_failure(trainer.state_dict):
             _write(job, trainer, rows, made_with, writer)

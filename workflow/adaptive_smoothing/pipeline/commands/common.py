@@ -1,8 +1,9 @@
 """What commands share: which figures they are asked about, and how they print."""
 
 import json
+import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from adaptive_smoothing.core import paths
+from adaptive_smoothing.pipeline import records
 from adaptive_smoothing.pipeline.commands import words
 from adaptive_smoothing.pipeline.plan import FigurePlan, Plan, Run
 
@@ -23,6 +25,7 @@ class Selection:
     plan: Plan
     figures: tuple[FigurePlan, ...]
     targets: tuple[str, ...]  # the files that Snakemake is asked about: of all figures, notes and claims as well
+    deleted: tuple[str, ...] = ()  # results that the figures were made from and that are gone
 
     @classmethod
     def of(cls, scale: str, names: Sequence[str] | None) -> "Selection":
@@ -32,12 +35,23 @@ class Selection:
         targets = [file for figure in figures for file in _figure_files(planned.name, figure)]
         if not named:
             targets = list(dict.fromkeys([*planned.figure_files(), *targets]))
-        return cls(planned, figures, tuple(targets))
+        deleted = tuple(planned.deleted_files(figures))
+        return cls(planned, figures, (*targets, *deleted), deleted)
 
     @property
     def runs(self) -> list[Run]:
         """The figures' runs; one that several figures share is here once."""
         return list(dict.fromkeys(run for figure in self.figures for run in figure.runs))
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the figures are some of the scale's."""
+        return len(self.figures) < len(self.plan.all_figures)
+
+    def differences(self, to_make: Container[str] = ()) -> list[records.Difference]:
+        """Return the files that are not what the plan asks for, without those that Snakemake makes (`to_make`)."""
+        found = records.check(self.plan, self.figures)
+        return [difference for difference in found if difference.file not in to_make]
 
     @property
     def has_shared_runs(self) -> bool:
@@ -81,5 +95,14 @@ def print_answer(answer: Answer, as_json: bool) -> None:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print one JSON document."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print one JSON document, in ASCII, which every terminal and pipe takes."""
+    print(json.dumps(_with_null(document), indent=2, allow_nan=False))
+
+
+def _with_null(content: Any) -> Any:
+    """Return the content of a document with null for NaN and infinity, for which JSON has no number."""
+    if isinstance(content, dict):
+        return {key: _with_null(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_with_null(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

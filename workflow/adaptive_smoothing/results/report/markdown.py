@@ -96,7 +96,7 @@ def overview(report: Report) -> Iterator[str]:
     yield ""
     yield (f"Of the paper's {plural(len(claims), 'claim')}: {verdicts}." if verdicts else "No claim was judged.")
     yield ""
-    yield from _verdict_table(claims, with_words=False)
+    yield from verdict_table(claims, with_words=False)
     for caution in _cautions(report):
         yield from ("", f"> {caution}")
 
@@ -110,7 +110,8 @@ def _cautions(report: Report) -> Iterator[str]:
     yield from (f"**{', '.join(numbers)}:** {caution}" for caution, numbers in concerned.items())
 
 
-def _verdict_table(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
+def verdict_table(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
+    """Yield the table of verdicts; `with_words` says what was compared, else whose effect is shown."""
     yield from markdown_table(
         ("id", "claim", "verdict", "effect [95 % CI]", "seeds", "what was compared" if with_words else "whose effect"),
         (
@@ -150,7 +151,7 @@ def figure_section(report: Report, figure: Figure) -> Iterator[str]:
             quote = QUOTES[row["claim"]]
             yield f"- **{row['claim']}** “{quote.words}” ({quote.section})"
         yield from ("", "### What was found at this scale", "")
-        yield from _verdict_table(rows, with_words=True)
+        yield from verdict_table(rows, with_words=True)
     yield from ("", "### Make it again", "")
     yield from _commands(report, figure)
 
@@ -163,10 +164,14 @@ def _commands(report: Report, figure: Figure) -> Iterator[str]:
         if (figure.records)
         else "Nothing is trained for it."
     )
-    checkout = figure.counted("git_revision").most_common(1)
+    if figure.kept:
+        files = listed(sorted(figure.kept))
+        yield from ("", f"No commit holds {files}. The table keeps them, and `smoothing restore` writes them back.")
     yield from ("", "```sh")
-    if checkout and (revision := checkout[0][0].removesuffix("-modified")) != "unknown":
-        yield f"git checkout {revision}"
+    if figure.commit:
+        yield f"git checkout {figure.commit}"
+    if figure.kept:
+        yield f"smoothing restore {paths.TABLE.format(scale=report.scale, figure=figure.name)}"
     yield f"snakemake {pdf} --cores 2{_device(report)}"
     yield f"smoothing provenance {pdf}    # from the picture back to every run, each hash checked"
     yield "```"
@@ -272,7 +277,10 @@ def reproduce_section(report: Report) -> Iterator[str]:
         rows.append([figure.number, revision, f"`snakemake {pdf} --cores 2`", f"`smoothing provenance {pdf}`"])
     yield from markdown_table(("figure", "runs' git revision", "make", "trace"), rows)
     if any(str(record["git_revision"]).endswith("-modified") for record in report.all_records().values()):
-        yield from ("", "> A revision that ends in `-modified` had changes that were not committed.")
+        yield from (
+            "",
+            "> A revision that ends in `-modified` had changes that were not committed; the tables keep them.",
+        )
 
 
 def _shortened(revision: str) -> str:
