@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -204,6 +205,19 @@ def test_another_job_for_the_same_file_is_cancelled_before(waiting, folder):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "of an earlier run would write waits.txt too; cancelled first" in done.stdout + done.stderr
     assert not alive(pid)
+
+
+def test_a_copied_folder_leaves_the_originals_job_alone(waiting, folder, tmp_path_factory):
+    _, pid = waiting
+    copy = tmp_path_factory.mktemp("copied") / "project"
+    shutil.copytree(folder, copy)
+    subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], cwd=copy, check=True, capture_output=True)
+    (copy / "Snakefile").write_text(WORKFLOW.replace("echo $$ >pid; sleep 300;", "sleep 1; "))
+    done = snakemake(copy, "waits.txt")
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert "whose jobs are left alone" in text and "cancelled first" not in text
+    assert alive(pid)
 
 
 def test_the_guard_takes_a_job_down_with_its_wrapper(waiting, folder):

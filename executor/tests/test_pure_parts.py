@@ -138,6 +138,10 @@ def test_no_gpu_and_no_memory_ask_for_neither():
         ({"slurm_extra": "--nice 5"}, "'5'"),
         ({"slurm_extra": "-x node"}, "'-x'"),
         ({"slurm_extra": "--array=1-5"}, "--array is set"),
+        ({"slurm_extra": "--arr=1-5"}, "--arr is set"),  # sbatch accepts beginnings
+        ({"slurm_extra": "--ntasks=2"}, "--ntasks is set"),
+        ({"slurm_extra": "--clusters=big"}, "--clusters is not supported"),
+        ({"slurm_extra": "--clus=big"}, "--clus is not supported"),
         ({"slurm_extra": "--comment='x"}, "cannot be read"),
         ({"slurm_partition": "a\n#SBATCH --wrap=x"}, "slurm_partition"),
     ],
@@ -164,17 +168,6 @@ def test_jobs_of_one_rule_with_equal_requests_go_up_together_in_pieces():
     made = grouped(list(enumerate(jobs)), lambda job: job[1], size=4)
     assert [[number for number, _ in batch] for batch in made] == [[0, 1, 2, 3], [4, 8], [5, 6], [7]]
     assert grouped([], lambda job: job, size=4) == []
-
-
-def test_states_of_arrays_are_read():
-    text = "12_3|RUNNING\n12_[4-6,9%2]|PENDING\n77|COMPLETED\nCLUSTER: x\n12_1|CANCELLED by 1000\n"
-    assert slurm.parse_states(text) == {
-        "12_3": "RUNNING",
-        **{f"12_{index}": "PENDING" for index in (4, 5, 6, 9)},
-        "77": "COMPLETED",
-        "12_1": "CANCELLED by 1000",
-    }
-    assert slurm.whole_ids(["12_0", "12_1", "7", "13_0"]) == ["12", "7", "13"]
 
 
 def test_the_configuration_is_read():

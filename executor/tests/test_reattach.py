@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -20,23 +21,31 @@ from snakemake_executor_plugin_submitit.task import Task
 from snakemake_executor_plugin_submitit.watch import Watch
 
 
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch):
+    monkeypatch.setattr("snakemake_executor_plugin_submitit.reattach.PAUSE_S", 0.01)
+
+
 class FakeCluster:
     """Answers with the states that a test sets, None for an outage; remembers what it is asked."""
 
     def __init__(self):
         self.known, self.names, self.cancelled, self.queries = {}, {}, [], 0
 
-    def states(self, ids, since):
+    def states(self, handles, since):
         self.queries += 1
-        return (
-            Answer() if self.known is None else Answer({one: self.known[one] for one in ids if one in self.known}, True)
-        )
+        if self.known is None:
+            return Answer()
+        return Answer({one.id: self.known[one.id] for one in handles if one.id in self.known}, True)
 
     def find(self, job_name):
         return self.names.get(job_name)
 
-    def cancel(self, ids):
-        self.cancelled += ids
+    def site(self):
+        return "big"
+
+    def cancel(self, handles):
+        self.cancelled += [one.id for one in handles]
         self.known = {}
 
 
@@ -57,9 +66,10 @@ def task(tmp_path):
     return Task(job, "train", "key", (str(tmp_path / "out"),), request_of({"runtime": 10}, 1, 90), "true")
 
 
-def submitted(task, folder, key="key", ago_s=-10.0, job_id="7"):
-    """Return a submission of this task; `ago_s` below 0 is after the task's input was made."""
-    tasks = [JournalTask(key, task.outputs, 0, timeouts_before=2)]
+def submitted(task, folder, key="key", ago_s=0.0, job_id="7", input_age_s=0.0):
+    """Return a submission of this task."""
+    newest = (folder / "in").stat().st_mtime - input_age_s
+    tasks = [JournalTask(key, task.outputs, 0, timeouts_before=2, newest_input=newest)]
     return Submission("t", "smk-train-t", "train", str(folder), "slurm", time.time() - ago_s, tasks, job_id)
 
 
@@ -71,12 +81,13 @@ def submitted(task, folder, key="key", ago_s=-10.0, job_id="7"):
         ({}, "FAILED", False),
         ({}, "", False),
         ({"key": "another"}, "RUNNING", False),
-        ({"ago_s": 100.0}, "RUNNING", False),  # the input is newer
+        ({"input_age_s": 100.0}, "RUNNING", False),  # the input has changed since
+        ({"ago_s": 100.0}, "RUNNING", True),  # this machine's clock does not matter
     ],
 )
 def test_a_job_is_taken_over_if_it_is_the_same_and_lives(task, tmp_path, change, state, expected):
     orphan = Orphan(submitted(task, tmp_path, **change), submitted(task, tmp_path, **change).tasks[0])
-    assert orphan.serves(task, {"7": state} if state else {}) is expected
+    assert orphan.serves(task, state) is expected
 
 
 @pytest.mark.parametrize("made_output", [False, True])
@@ -89,7 +100,7 @@ def test_a_job_that_has_ended_serves_if_its_result_is_new_and_its_files_exist(ta
         os.utime(result, (1.0, 1.0))
     if made_output:
         (tmp_path / "out").touch()
-    assert Orphan(submission, submission.tasks[0]).serves(task, {}) is (made_output and recent)
+    assert Orphan(submission, submission.tasks[0]).serves(task, "") is (made_output and recent)
 
 
 def test_a_submission_whose_id_is_unknown_is_found_by_its_name(run, task, tmp_path):
@@ -105,6 +116,35 @@ def test_another_job_for_the_same_file_is_cancelled_first(run, task, tmp_path, c
     taken, left = OrphanedJobs([submission], run).take_over([task])
     assert (taken, left, run.cluster.cancelled, submission.live) == ([], [task], ["7"], [])
     assert "of an earlier run would write" in caplog.text and "cancelled first" in caplog.text
+
+
+def test_former_jobs_are_cancelled_together(run, task, tmp_path):
+    other = replace(task, outputs=(str(tmp_path / "other"),))
+    run.cluster.known = {"7": "RUNNING", "8": "PENDING"}
+    submissions = [
+        submitted(one, tmp_path, key="another", job_id=job_id) for one, job_id in ((task, "7"), (other, "8"))
+    ]
+    taken, left = OrphanedJobs(submissions, run).take_over([task, other])
+    assert (taken, left, run.cluster.cancelled) == ([], [task, other], ["7", "8"])
+    assert run.cluster.queries == 2
+
+
+def test_jobs_of_another_cluster_are_neither_asked_about_nor_cancelled(run, task, tmp_path, caplog):
+    run.cluster.known = {"7": "RUNNING"}
+    submission = replace(submitted(task, tmp_path), site="small")
+    orphans = OrphanedJobs([submission], run)
+    assert orphans.take_over([task]) == ([], [task]) and orphans.take_over([task]) == ([], [task])
+    assert run.cluster.queries == 0 and run.cluster.cancelled == [] and submission.live
+    assert caplog.text.count("another cluster or machine (slurm small) and are left alone: 7") == 1
+
+
+def test_a_local_job_is_ended_before_slurm_gets_the_same_one(run, task, tmp_path, monkeypatch):
+    local = FakeCluster()
+    local.known = {"7": "RUNNING"}
+    monkeypatch.setattr("snakemake_executor_plugin_submitit.run.Local", lambda: local)
+    submission = replace(submitted(task, tmp_path), cluster="local", site="big")
+    assert OrphanedJobs([submission], run).take_over([task]) == ([], [task])
+    assert local.cancelled == ["7"] and run.cluster.cancelled == []
 
 
 @pytest.fixture

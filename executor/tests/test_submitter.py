@@ -93,7 +93,7 @@ def test_an_outage_costs_a_retry_and_one_warning(run, submitter, program, caplog
 
 def test_a_submission_that_was_taken_without_an_answer_is_found_by_its_name(submitter, program, tmp_path):
     program("sbatch", OUTAGE)
-    program("squeue", 'echo "9|9"')
+    program("squeue", 'echo "9|$(id -u)"')
     batch = Batch([task()])
     submitter.send(batch)
     batch.due = 0
@@ -133,8 +133,11 @@ def test_jobs_are_cancelled_by_id_and_what_may_have_been_taken_by_name(run, subm
     program("sbatch", OUTAGE)
     submitter.send(Batch([task("c")]))
     (unacknowledged,) = submitter.give_up()
+    name, uid = run.tasks["7_0"].assignment.name, os.getuid()
+    lines = [f"7_{index}|RUNNING|{uid}|None|n1|{name}|{os.getcwd()}" for index in (0, 1)]
+    program("squeue", f"printf '%s\\n' '{lines[0]}' '{lines[1]}'; rm {tmp_path}/bin/squeue")
     Canceller(run).cancel(list(run.tasks.values()), [unacknowledged])
-    assert calls(tmp_path, "scancel") == [f"--name={unacknowledged.name}", "7"]
+    assert calls(tmp_path, "scancel") == [f"--me --name={unacknowledged.name}", "7"]
     assert "cancelling 2 jobs: 7" in caplog.text and "all of them have ended" in caplog.text
     assert run.journal.live()[0].cancelled == {0, 1}
 
@@ -142,6 +145,7 @@ def test_jobs_are_cancelled_by_id_and_what_may_have_been_taken_by_name(run, subm
 def test_a_cancellation_that_fails_says_what_to_do_by_hand(run, submitter, program, caplog):
     program("sbatch", ACCEPTS)
     submitter.send(Batch([task()]))
+    program("squeue", FAILS.format("Unable to contact slurm controller"))
     program("scancel", FAILS.format("Unable to contact slurm controller"))
     Canceller(run).cancel(list(run.tasks.values()))
     assert "cancelling failed" in caplog.text and "by hand: scancel 7" in caplog.text

@@ -26,7 +26,7 @@ class Canceller:
         try:
             for submission in unacknowledged:
                 self._run.cluster.cancel_by_name(submission.name)
-            self._run.cluster.cancel(ids)
+            self._run.cluster.cancel([task.handle for task in tasks])
         except SlurmUnavailable as error:
             by_hand = [*ids, *(f"--name={submission.name}" for submission in unacknowledged)]
             self._run.messages.warning(f"cancelling failed ({error}); by hand: scancel {' '.join(by_hand)}")
@@ -39,14 +39,14 @@ class Canceller:
     def _report_survivors(self, tasks: Sequence[Task]) -> None:
         """Wait until cancelled jobs have ended, since a job may save its state first, and name those that still run."""
         deadline = time.monotonic() + SURVIVORS_S
-        ids = [task.job_id for task in tasks]
-        while ids and time.monotonic() < deadline:
-            answer = self._run.cluster.states(ids, min(task.assignment.time for task in tasks))
-            ids = [one for one in ids if is_alive(answer.states.get(one, "COMPLETED"))]
-            if ids:
+        handles = [task.handle for task in tasks]
+        while handles and time.monotonic() < deadline:
+            answer = self._run.cluster.states(handles, min(task.assignment.time for task in tasks))
+            handles = [one for one in handles if is_alive(answer.states.get(one.id, "COMPLETED"))]
+            if handles:
                 time.sleep(1)
-        still = f"cancelled, and still ending: {' '.join(ids)}"
-        self._run.messages.info(still if ids else "all of them have ended")
+        still = f"cancelled, and still ending: {' '.join(one.id for one in handles)}"
+        self._run.messages.info(still if handles else "all of them have ended")
 
 
 def cancel_ids(tasks: Sequence[Task]) -> list[str]:

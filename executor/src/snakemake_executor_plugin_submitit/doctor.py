@@ -21,6 +21,7 @@ from pathlib import Path
 
 from snakemake_executor_plugin_submitit import folders
 from snakemake_executor_plugin_submitit.messages import Messages
+from snakemake_executor_plugin_submitit.records import Handle
 from snakemake_executor_plugin_submitit.slurm import NO_ACCOUNTING, Commands, Slurm, SlurmUnavailable, configuration
 
 PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol", "srun", "sacct")
@@ -138,7 +139,8 @@ def shared_folder(commands: Commands, folder: Path, options: list[str]) -> Findi
     try:
         if host := _content(answer):
             return Finding(GOOD, f"a job on {host} ran this Python and wrote into {folder}")
-        state = Slurm(commands).states([job], time.time() - TIMEOUT_S).states.get(job, "unknown")
+        handle = Handle(job, f"doctor-{token}")
+        state = Slurm(commands).states([handle], time.time() - TIMEOUT_S).states.get(job, "unknown")
         if state in ("PENDING", "CONFIGURING"):
             advice = "the cluster is busy; try again, or read squeue's reason"
             return Finding(ADVICE, f"job {job} is still {state}", advice)

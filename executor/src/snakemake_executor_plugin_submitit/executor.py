@@ -18,13 +18,12 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.logging import LoggerExecutorInterface
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
-from snakemake_executor_plugin_submitit import folders, identity, interrupts, names
+from snakemake_executor_plugin_submitit import folders, identity, interrupts, names, reattach
 from snakemake_executor_plugin_submitit.canceller import Canceller
 from snakemake_executor_plugin_submitit.decide import Outcome
 from snakemake_executor_plugin_submitit.endings import Endings
 from snakemake_executor_plugin_submitit.journal import InUse, Journal
 from snakemake_executor_plugin_submitit.messages import Messages, describe
-from snakemake_executor_plugin_submitit.reattach import OrphanedJobs
 from snakemake_executor_plugin_submitit.remote import InterruptibleExecutor
 from snakemake_executor_plugin_submitit.request import BadRequest, request_of
 from snakemake_executor_plugin_submitit.run import Run, open_cluster
@@ -117,7 +116,8 @@ class Executor(InterruptibleExecutor):
         try:
             request = request_of(dict(job.resources.items()), job.threads, self.run.settings.signal_delay)
             command = str(self.format_job_exec(job))
-            return Task(job, rule, identity.identity(job), identity.outputs(job), request, command)
+            key, outputs, newest = identity.identity(job), identity.outputs(job), identity.newest_input(job)
+            return Task(job, rule, key, outputs, request, command, newest)
         except BadRequest as error:
             self.report_unsubmitted(job, f"rule {rule}: {error}.")
         except Exception as error:
@@ -185,7 +185,7 @@ class Executor(InterruptibleExecutor):
             self.report_unsubmitted(task.job, f"rule {task.rule}: {reason}.")
 
 
-def open_run(workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterface) -> tuple[Run, OrphanedJobs]:
+def open_run(workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterface) -> tuple[Run, reattach.OrphanedJobs]:
     """Return this run and the jobs that earlier ones left; raise WorkflowError for what the user has to change."""
     settings: ExecutorSettings = workflow.executor_settings or ExecutorSettings()
     messages = Messages(logger)
@@ -197,8 +197,9 @@ def open_run(workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterfac
         raise WorkflowError(str(error)) from None
     earlier = journal.live(time.time() - 86400 * settings.keep_days)
     folders.prune(base, settings.keep_days, [Path(one.folder) for one in earlier])
+    earlier = reattach.without_copied(earlier, journal, messages)
     run = Run(settings, cluster, journal, base / folders.run_name(), str(workflow.workdir_init), messages)
     limit = getattr(getattr(workflow, "scheduling_settings", None), "max_jobs_per_timespan", None)
     if settings.cluster == "slurm" and getattr(limit, "max_jobs", 1000) <= 100:
         messages.warning(f"--max-jobs-per-timespan {limit} cuts arrays to that many jobs; 5000/1s does not")
-    return run, OrphanedJobs([one for one in earlier if one.cluster == settings.cluster], run)
+    return run, reattach.OrphanedJobs(earlier, run)

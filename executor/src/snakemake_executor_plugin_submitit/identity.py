@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+TOUCH_S = 1.0  # by which two readings of one file's time may differ
+
 
 def single_jobs(job: Any) -> list[Any]:
     """Return the jobs of a group job, or the job itself."""
@@ -61,11 +63,14 @@ def wildcards(job: Any) -> str:
     )
 
 
-def newer_than(job: Any, time: float) -> bool:
-    """Return whether an input has changed since `time`; what one job of a group makes for another does not count."""
+def newest_input(job: Any) -> float:
+    """Return when an input changed last, by the file server's clock, 0 without inputs.
+
+    What one job of a group makes for another does not count.
+    """
     internal = set(outputs(job))
     inputs = (str(file) for one in single_jobs(job) for file in one.input)
-    return any(_modified(file) > time for file in inputs if file not in internal)
+    return max((_modified(file) for file in inputs if file not in internal), default=0.0)
 
 
 def _modified(path: str) -> float:

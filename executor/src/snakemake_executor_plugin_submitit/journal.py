@@ -3,6 +3,9 @@
 Snakemake's own marker of an external job id is overwritten when the job starts, so the plugin keeps its own. Each event
 is a line of JSON, of four kinds: `submit` before sbatch is called, `id` after it, `cancel` and `end` of jobs. A
 submission without an id may or may not have reached SLURM; squeue finds it by its job name, which holds the token.
+
+A journal may be copied with its folder, and one home may serve two clusters. So each submission names its own folder,
+the folder in which sbatch ran, and the cluster; whoever reads the journal compares them with its own.
 """
 
 import contextlib
@@ -17,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from snakemake_executor_plugin_submitit.names import attempts_name
+from snakemake_executor_plugin_submitit.records import Handle
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class JournalTask:
     outputs: tuple[str, ...]
     index: int
     timeouts_before: int = 0
+    newest_input: float | None = None  # when an input had changed last; None in journals of older versions
 
 
 @dataclass
@@ -43,12 +48,23 @@ class Submission:
     job_id: str | None = None
     ended: set[int] = field(default_factory=set)
     cancelled: set[int] = field(default_factory=set)
+    workdir: str = ""  # where sbatch ran; like `site` '' in journals of older versions
+    site: str = ""  # the SLURM cluster's name, or the machine's
 
     def external_id(self, index: int) -> str:
         """Return the id of a task as squeue, sacct and submitit write it; an array of one is no array."""
         if self.job_id is None:
             raise ValueError(f"submission {self.token} has no job id yet")
         return f"{self.job_id}_{index}" if len(self.tasks) > 1 else self.job_id
+
+    def handle(self, index: int) -> Handle:
+        """Return what identifies a task on the cluster."""
+        return Handle(self.external_id(index), self.name, self.workdir, self.folder)
+
+    def is_below(self, base: Path) -> bool:
+        """Return whether this was submitted from the folder `base`, and not from one that `base` is a copy of."""
+        own = Path(self.folder).parents[1]
+        return own == base or (own.exists() and base.samefile(own))
 
     def attempts_file(self, index: int) -> Path:
         """Return the task's record of attempts."""
@@ -87,17 +103,22 @@ class Journal:
 
     def live(self, oldest: float = 0) -> list[Submission]:
         """Return the submissions since `oldest` that have tasks which have not ended; drop all others."""
-        before = self.path.read_text()
-        submissions = [one for one in replay(before.splitlines()) if one.live and one.time >= oldest]
-        after = "".join(json.dumps(record) + "\n" for one in submissions for record in one.records())
-        if after != before:  # so that the file does not grow from run to run
-            copy = self.path.with_suffix(".copy")
-            with copy.open("w") as file:
-                file.write(after)
-                file.flush()
-                os.fsync(file.fileno())
-            copy.replace(self.path)
+        text = self.path.read_text(errors="replace")
+        submissions = [one for one in replay(text.splitlines()) if one.live and one.time >= oldest]
+        self.keep(submissions)
         return submissions
+
+    def keep(self, submissions: Iterable[Submission]) -> None:
+        """Drop all other submissions, so that the file does not grow from run to run."""
+        after = "".join(json.dumps(record) + "\n" for one in submissions for record in one.records())
+        if after == self.path.read_text(errors="replace"):
+            return
+        copy = self.path.with_suffix(".copy")
+        with copy.open("w") as file:
+            file.write(after)
+            file.flush()
+            os.fsync(file.fileno())
+        copy.replace(self.path)
 
     def submit(self, submission: Submission) -> None:
         """Record that a submission is about to be made. Raises OSError where it cannot be written."""
@@ -171,7 +192,8 @@ def replay(lines: Iterable[str]) -> list[Submission]:
             if kind == "submit":
                 tasks = [JournalTask(**{**task, "outputs": tuple(task["outputs"])}) for task in record["tasks"]]
                 fields = {key: record[key] for key in ("token", "name", "rule", "folder", "cluster", "time")}
-                submissions[token] = Submission(**fields, tasks=tasks)
+                places = {key: record.get(key, "") for key in ("workdir", "site")}
+                submissions[token] = Submission(**fields, **places, tasks=tasks)
             elif kind == "id":
                 submissions[token].job_id = record["id"]
             elif kind == "cancel":

@@ -1,5 +1,6 @@
 """One run of Snakemake: what the parts of the executor share."""
 
+import os
 import shutil
 import time
 import uuid
@@ -41,7 +42,17 @@ class Run:
         journal_tasks = [task.journal_task(index) for index, task in enumerate(tasks)]
         name = f"{self.settings.job_prefix}-{rule}-{token}"
         folder = folders.rule_folder(folders.private(self.folder), rule)
-        return Submission(token, name, rule, str(folder), self.settings.cluster, time.time(), journal_tasks)
+        return Submission(
+            token,
+            name,
+            rule,
+            str(folder),
+            self.settings.cluster,
+            time.time(),
+            journal_tasks,
+            workdir=os.getcwd(),
+            site=self.cluster.site(),
+        )
 
     def assign(self, task: Task, submission: Submission, index: int) -> None:
         """Note that a task is on the cluster, as this part of a submission."""
@@ -65,6 +76,14 @@ class Run:
         """Return how many jobs an array may have."""
         most = self.cluster.max_array_size()
         return min(self.settings.max_array_size, most) if self.settings.max_array_size else most
+
+
+def reachable_clusters(run: Run) -> dict[str, Cluster]:
+    """Return what can be asked from this machine about jobs of earlier runs, by the kind of cluster."""
+    clusters: dict[str, Cluster] = {"local": Local()}
+    if shutil.which("squeue") is not None:
+        clusters["slurm"] = Slurm(Commands(run.settings.command_timeout, run.messages))
+    return {**clusters, run.settings.cluster: run.cluster}
 
 
 def open_cluster(settings: ExecutorSettings, messages: Messages) -> Cluster:

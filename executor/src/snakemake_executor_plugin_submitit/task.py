@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from snakemake_executor_plugin_submitit import attempts, names
 from snakemake_executor_plugin_submitit.journal import JournalTask, Submission
+from snakemake_executor_plugin_submitit.records import Handle
 from snakemake_executor_plugin_submitit.request import Request
 
 T = TypeVar("T")
@@ -23,6 +24,7 @@ class Task:
     outputs: tuple[str, ...]
     request: Request
     command: str
+    newest_input: float = 0.0  # when an input had changed last
     timeouts_before: int = 0
     submission: Submission | None = None
     index: int = 0
@@ -51,6 +53,11 @@ class Task:
         return self.assignment.external_id(self.index)
 
     @property
+    def handle(self) -> Handle:
+        """Return what identifies it on the cluster."""
+        return self.assignment.handle(self.index)
+
+    @property
     def folder(self) -> Path:
         """Return the folder of its pickles and logs."""
         return Path(self.assignment.folder)
@@ -71,7 +78,7 @@ class Task:
 
     def journal_task(self, index: int) -> JournalTask:
         """Return what the journal records of it."""
-        return JournalTask(self.key, self.outputs, index, self.timeouts_before)
+        return JournalTask(self.key, self.outputs, index, self.timeouts_before, self.newest_input)
 
     def assign(self, submission: Submission, index: int) -> None:
         """Record which task of which submission it is; nothing has been observed yet."""

@@ -44,7 +44,7 @@ class Watch:
             return None
         self._last_query = now
         since = min(task.assignment.time for task in tasks)
-        answer = self._run.cluster.states([task.job_id for task in tasks], since)
+        answer = self._run.cluster.states([task.handle for task in tasks], since)
         self._next_query = time.monotonic() + self._interval
         self._interval = min(self._interval * 1.5, max(FIRST_QUERY_S, self._run.settings.max_query_interval))
         return answer
