@@ -42,14 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=float, metavar="SECONDS", help="between two looks (2; 30 without a terminal)")
     given = parser.parse_intermixed_args(arguments)
 
-    def work() -> None:
-        monitor, console = Monitor(Selection.of(given.scale, given.figures)), common.console()
-        if given.follow:
-            follow(monitor, console, given.every)
-        else:
-            common.print_parts(summary(monitor, monitor.states()), console)
+    return common.run_command(lambda: show(Selection.of(given.scale, given.figures), given.follow, given.every))
 
-    return common.run_command(work)
+
+def show(selection: Selection, following: bool, every: float | None) -> None:
+    """Print how far things are: once, or until nothing is left to run."""
+    monitor, console = Monitor(selection), common.console()
+    if following:
+        follow(monitor, console, every)
+    else:
+        common.print_parts(summary(monitor, monitor.states()), console)
 
 
 class Monitor:
