@@ -136,10 +136,41 @@ def test_jobs_are_cancelled_by_id_and_what_may_have_been_taken_by_name(run, subm
     name, uid = run.tasks["7_0"].assignment.name, os.getuid()
     lines = [f"7_{index}|RUNNING|{uid}|None|n1|{name}|{os.getcwd()}" for index in (0, 1)]
     program("squeue", f"printf '%s\\n' '{lines[0]}' '{lines[1]}'; rm {tmp_path}/bin/squeue")
-    Canceller(run).cancel(list(run.tasks.values()), [unacknowledged])
-    assert calls(tmp_path, "scancel") == [f"--me --name={unacknowledged.name}", "7"]
-    assert "cancelling 2 jobs: 7" in caplog.text and "all of them have ended" in caplog.text
-    assert run.journal.live()[0].cancelled == {0, 1}
+    canceller = Canceller(run)
+    canceller.cancel(list(run.tasks.values()))
+    program("squeue", 'echo "9|$(id -u)"')
+    canceller.cancel_unheard([unacknowledged])
+    assert calls(tmp_path, "scancel") == ["7", f"--me --name={unacknowledged.name}"]
+    assert "cancelling 2 jobs: 7" in caplog.text and "which sbatch had submitted without an answer" in caplog.text
+    assert [one.cancelled for one in run.journal.live()] == [{0, 1}, {0}]
+    assert not list(run.folder.rglob(f"{unacknowledged.token}*.pkl"))
+    program("squeue", "true")
+    canceller.report_survivors()
+    assert "all of them have ended" in caplog.text
+    canceller.report_unconfirmed(list(run.tasks.values()), [])
+    assert "by hand" not in caplog.text
+
+
+def test_what_may_still_show_up_is_named_with_the_command_that_cancels_it(run, submitter, program, caplog, monkeypatch):
+    monkeypatch.setattr("snakemake_executor_plugin_submitit.canceller.UNHEARD_S", 0.2)
+    monkeypatch.setattr("snakemake_executor_plugin_submitit.canceller.PAUSE_S", 0.1)
+    program("sbatch", OUTAGE)
+    submitter.send(Batch([task()]))
+    unheard = submitter.give_up()
+    Canceller(run).cancel_unheard(unheard)
+    assert f"if jobs of train show up, by hand: scancel --me --name={unheard[0].name}" in caplog.text
+
+
+def test_nothing_is_said_to_have_ended_while_slurm_does_not_answer(run, submitter, program, caplog, monkeypatch):
+    monkeypatch.setattr("snakemake_executor_plugin_submitit.canceller.SURVIVORS_S", 0.2)
+    program("sbatch", ACCEPTS)
+    submitter.send(Batch([task()]))
+    program("squeue", OUTAGE)
+    canceller = Canceller(run)
+    canceller.cancel(list(run.tasks.values()))
+    canceller.report_survivors()
+    assert "SLURM does not say whether they have ended: 7" in caplog.text
+    assert "all of them have ended" not in caplog.text
 
 
 def test_a_cancellation_that_fails_says_what_to_do_by_hand(run, submitter, program, caplog):

@@ -19,6 +19,7 @@ from snakemake_interface_executor_plugins.logging import LoggerExecutorInterface
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
 from snakemake_executor_plugin_submitit import folders, identity, interrupts, names, reattach
+from snakemake_executor_plugin_submitit.background import Background
 from snakemake_executor_plugin_submitit.canceller import Canceller
 from snakemake_executor_plugin_submitit.decide import Outcome
 from snakemake_executor_plugin_submitit.endings import Endings
@@ -26,11 +27,13 @@ from snakemake_executor_plugin_submitit.journal import InUse, Journal
 from snakemake_executor_plugin_submitit.messages import Messages, describe
 from snakemake_executor_plugin_submitit.remote import InterruptibleExecutor
 from snakemake_executor_plugin_submitit.request import BadRequest, request_of
-from snakemake_executor_plugin_submitit.run import Run, open_cluster
+from snakemake_executor_plugin_submitit.run import Cancelled, Run, open_cluster
 from snakemake_executor_plugin_submitit.settings import ExecutorSettings
 from snakemake_executor_plugin_submitit.submitter import Submitter
 from snakemake_executor_plugin_submitit.task import Batch, Task, grouped
 from snakemake_executor_plugin_submitit.watch import Watch
+
+ENOUGH_INTERRUPTS = 2  # after the one that began the cancelling
 
 
 class Executor(InterruptibleExecutor):
@@ -45,6 +48,7 @@ class Executor(InterruptibleExecutor):
         self.submitter = Submitter(self.run, self._report_assigned, self._refuse)
         self.endings = Endings(self.run)
         self.canceller = Canceller(self.run)
+        self.background = Background()
         super().__init__(workflow, logger)
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
@@ -60,8 +64,11 @@ class Executor(InterruptibleExecutor):
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Report jobs that have ended, and yield the others."""
         infos = [info for info in active_jobs if info.aux]
-        if not self.run.cancelling:
-            self.interrupt_guard.repeat_if_lost()
+        if self.run.cancelling:  # a cancelled job is no failure to report
+            for info in infos:
+                yield info
+            return
+        self.interrupt_guard.repeat_if_lost()
         try:
             await asyncio.to_thread(self.submitter.send_due)
             tasks = [task for info in infos if (task := info.aux["task"]).submission is not None]
@@ -80,17 +87,40 @@ class Executor(InterruptibleExecutor):
                 yield info
 
     def cancel(self) -> None:
-        """Cancel this run's jobs, then, once nothing can be submitted any more, those submitted in the meantime."""
+        """Cancel this run's jobs. More interrupts end the waiting; what is not confirmed by then is named."""
         self.run.cancelling = True
-        self.cancel_jobs([])
-        self.stop_watching()
-        if late := [task for task in self.run.tasks.values() if task.index not in task.assignment.cancelled]:
-            self.canceller.cancel(late)
-        self.shutdown()
+        with interrupts.counted() as received:
+            cancelling, announced = self.background.start(self._cancel_all), False
+            while cancelling.is_under_way() and len(received) < ENOUGH_INTERRUPTS:
+                cancelling.wait(0.1)
+                if received and not announced:
+                    announced = True
+                    self.run.messages.info("cancelling goes on; one more interrupt ends the waiting")
+        if cancelling.is_under_way():
+            self.canceller.report_unconfirmed(list(self.run.tasks.values()), self.submitter.give_up())
+        else:
+            self.shutdown()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """Cancel all jobs of this run, also those that Snakemake does not list at this moment."""
-        self.canceller.cancel(list(self.run.tasks.values()), self.submitter.give_up())
+        """Cancel all jobs of this run that are not cancelled yet, also those that Snakemake does not list now."""
+        tasks = list(self.run.tasks.copy().values())
+        self.canceller.cancel([task for task in tasks if task.index not in task.assignment.cancelled])
+
+    def _cancel_all(self) -> None:
+        """Cancel what is known, then, once nothing can be submitted any more, what was submitted in the meantime."""
+        try:
+            self.cancel_jobs([])
+            if others := self.background.others():
+                self.run.messages.info("waiting for sbatch to answer, so that its jobs can be cancelled, too")
+            for work in others:
+                work.wait()
+            self.stop_watching()
+            self.cancel_jobs([])
+            self.canceller.cancel_unheard(self.submitter.give_up())
+            self.canceller.report_survivors()
+        except Exception:
+            self.logger.warning(f"submitit executor: cancelling failed.\n{traceback.format_exc()}")
+            self.canceller.report_unconfirmed(list(self.run.tasks.values()), self.submitter.give_up())
 
     def shutdown(self) -> None:
         """Stop watching. Unlike the base class's, this leaves folders alone that waiting jobs may need."""
@@ -109,7 +139,7 @@ class Executor(InterruptibleExecutor):
             for task in tasks:
                 self._run_in_this_process(task)
         else:
-            self._submit(tasks)
+            self.background.run(lambda: self._submit(tasks))
 
     def _task(self, job: JobExecutorInterface) -> Task | None:
         rule = identity.name(job)
@@ -129,6 +159,8 @@ class Executor(InterruptibleExecutor):
         try:
             taken, left = self.orphans.take_over(tasks)
             size = self.run.array_size()
+        except Cancelled:
+            return
         except Exception as error:
             self._refuse(tasks, f"looking for jobs of an earlier run failed: {describe(error)}")
             return

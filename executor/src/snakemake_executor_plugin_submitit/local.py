@@ -18,6 +18,8 @@ CONTROLLER = b"submitit.local._local"
 class Local:
     """Jobs on this machine; a job's id is the process id of its controller, which outlives a killed Snakemake."""
 
+    cancel_command = "kill -INT"
+
     def states(self, handles: Sequence[Handle], since: float) -> Answer:
         """Return RUNNING or FAILED; a controller that is gone has ended."""
         return Answer({one.id: "RUNNING" if is_controller(one) else "FAILED" for one in handles}, complete=True)

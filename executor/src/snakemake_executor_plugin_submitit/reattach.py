@@ -128,7 +128,7 @@ class OrphanedJobs:
         """Return whether its cluster is one of those that answer here. Wait for the cluster's name."""
         cluster = self._clusters.get(submission.cluster)
         while cluster is not None and submission.site and not cluster.site():
-            time.sleep(PAUSE_S)
+            self._run.pause(PAUSE_S)
         return cluster is not None and submission.site in ("", cluster.site())
 
     def _report_elsewhere(self, submissions: Sequence[Submission]) -> None:
@@ -153,7 +153,7 @@ class OrphanedJobs:
         remind_at = time.monotonic() + REMIND_S
         while alive:
             self._cancel(alive)
-            time.sleep(PAUSE_S)
+            self._run.pause(PAUSE_S)
             states = self._states(alive)
             alive = [one for one in alive if is_alive(states.get(one, ""))]
             if alive and time.monotonic() > remind_at:
@@ -189,7 +189,7 @@ class OrphanedJobs:
         for cluster, handles in self._by_cluster(orphans):
             answer = cluster.states(handles, since)
             while not answer.complete and not all(one.id in answer.states for one in handles):
-                time.sleep(PAUSE_S)
+                self._run.pause(PAUSE_S)
                 answer = cluster.states(handles, since)
             states |= {one.name + one.id: answer.states.get(one.id, "") for one in handles}
             if answer.strangers:
@@ -206,7 +206,7 @@ class OrphanedJobs:
                 submission.job_id = self._clusters[submission.cluster].find(submission.name)
                 break
             except SlurmUnavailable:
-                time.sleep(PAUSE_S)
+                self._run.pause(PAUSE_S)
         if submission.job_id is None:
             self._run.journal.ended(submission, [task.index for task in submission.tasks])
         else:

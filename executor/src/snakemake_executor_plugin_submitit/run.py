@@ -22,6 +22,10 @@ from snakemake_executor_plugin_submitit.task import Task
 Cluster = Slurm | Local
 
 
+class Cancelled(Exception):
+    """The user has interrupted this run."""
+
+
 @dataclass
 class Run:
     """Settings, cluster, journal, folder and messages of this Snakemake, and the submissions that it makes."""
@@ -35,6 +39,12 @@ class Run:
     gpus: Gpus = field(default_factory=Gpus)
     tasks: dict[str, Task] = field(default_factory=dict)  # on the cluster, by job id
     cancelling: bool = False
+
+    def pause(self, seconds: float) -> None:
+        """Wait before the cluster is asked again; raise Cancelled once the user has interrupted this run."""
+        if self.cancelling:
+            raise Cancelled
+        time.sleep(seconds)
 
     def new_submission(self, tasks: Sequence[Task]) -> Submission:
         """Return a submission of these tasks, with a new token and a folder that exists."""

@@ -84,6 +84,8 @@ class Commands:
 class Slurm:
     """The cluster, seen from the head."""
 
+    cancel_command = "scancel"
+
     def __init__(self, commands: Commands) -> None:
         self._run = commands.run
         self._accounting = True

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from snakemake_executor_plugin_submitit import folders, interrupts
+from snakemake_executor_plugin_submitit import folders
 from snakemake_executor_plugin_submitit.journal import Submission
 from snakemake_executor_plugin_submitit.messages import describe
 from snakemake_executor_plugin_submitit.run import Run
@@ -60,7 +60,7 @@ class Submitter:
         """Forget the deferred batches; return the submissions that the cluster may have taken without an answer."""
         with self._lock:
             self._deferred = []
-        return list(self._unacknowledged.values())
+        return list(self._unacknowledged.copy().values())
 
     def _defer(self, batch: Batch, reason: str, outage: bool) -> None:
         batch.unexpected_failures += not outage
@@ -111,8 +111,7 @@ class Submitter:
         job = self._run.node_job(task, submission, 0)
         self._run.journal.submit(submission)
         gpus = self._run.gpus.take(task.request.gpu, submission.token)
-        with interrupts.held_back():  # a process whose id is not recorded could not be ended
-            self._accept([task], submission, to_this_machine(job, Path(submission.folder), gpus))
+        self._accept([task], submission, to_this_machine(job, Path(submission.folder), gpus))
 
     def _accept(self, tasks: Sequence[Task], submission: Submission, job_id: str) -> None:
         submission.job_id = job_id
