@@ -171,6 +171,12 @@ def test_a_failure_shows_the_last_lines_and_leaves_no_process(start):
     wait_for(lambda: not alive(pid), 10)
 
 
+def test_a_job_whose_pickle_is_gone_has_not_succeeded(tmp_path):
+    command = [sys.executable, "-m", "snakemake_executor_plugin_submitit.node_main", str(tmp_path), "token"]
+    done = subprocess.run(command, env={**os.environ, "SLURM_JOB_ID": "7"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "the pickle of this job is missing in " in done.stderr
+
+
 def test_scontrols_record_is_read():
     record = "JobId=7 JobName=x JobState=RUNNING Reason=None EndTime=2026-11-22T15:00:00 Deadline=N/A"
     assert own_state(record) == "RUNNING"

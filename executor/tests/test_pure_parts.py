@@ -6,7 +6,7 @@ from snakemake_executor_plugin_submitit import attempts, identity, slurm
 from snakemake_executor_plugin_submitit.attempts import Entry
 from snakemake_executor_plugin_submitit.decide import CONFIRM_S, RESULT_LAG_S, Outcome, decide
 from snakemake_executor_plugin_submitit.doctor import arrays, partitions, preemption, requeues
-from snakemake_executor_plugin_submitit.endings import failure_reason
+from snakemake_executor_plugin_submitit.endings import failure_reason, reason_without_result
 from snakemake_executor_plugin_submitit.messages import few
 from snakemake_executor_plugin_submitit.request import BadRequest, request_of, slurm_options
 from snakemake_executor_plugin_submitit.sbatch_errors import Deferred, Rejected, classify
@@ -64,9 +64,11 @@ def test_nothing_is_concluded_from_no_answer(result):
     assert decide(result, None, 1e9, True, 0) is Outcome.WAIT
 
 
-def test_completed_is_a_success_once_the_result_had_time_to_show_up():
+def test_completed_without_a_result_is_no_success():
     assert decide(None, "COMPLETED", RESULT_LAG_S - 1, False, 180) is Outcome.WAIT
-    assert decide(None, "COMPLETED", RESULT_LAG_S, False, 180) is Outcome.SUCCESS
+    assert decide(None, "COMPLETED", RESULT_LAG_S, False, 180) is Outcome.FAILED
+    assert "left no result" in reason_without_result("COMPLETED")
+    assert reason_without_result("NODE_FAIL") == "no result; SLURM says NODE_FAIL"
     assert meaning("COMPLETED") is Meaning.COMPLETED
 
 

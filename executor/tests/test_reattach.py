@@ -164,6 +164,12 @@ def test_a_success_needs_no_query_and_silence_is_waited_out(run, assigned, tmp_p
     assert run.cluster.queries == 1
 
 
+def test_a_recorded_end_is_a_proof_where_the_result_could_not_be_written(run, assigned):
+    run.cluster.known = {"7": "COMPLETED"}
+    attempts.append(assigned.assignment.attempts_file(0), attempts.Entry(attempts.DONE, "1-1", 1.0))
+    assert Watch(run).round([assigned]) == {assigned: Outcome.SUCCESS}
+
+
 def test_a_half_written_result_is_none_yet(run, assigned, tmp_path):
     run.cluster.known = {"7": "RUNNING"}
     (tmp_path / "7_0_result.pkl").write_bytes(pickle.dumps(("success", "x" * 100))[:-20])

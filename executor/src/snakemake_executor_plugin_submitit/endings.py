@@ -2,6 +2,7 @@
 
 from snakemake_executor_plugin_submitit import attempts, folders
 from snakemake_executor_plugin_submitit.run import Run
+from snakemake_executor_plugin_submitit.states import bare
 from snakemake_executor_plugin_submitit.task import Task
 
 LOG_LINES = 15  # of a failed job, in Snakemake's message
@@ -23,8 +24,7 @@ class Endings:
     def fail(self, task: Task) -> str:
         """Remove what a failed task leaves, its logs excepted; return why it failed, where its log is, and its end."""
         result = folders.read_result(task.result_file)
-        no_result = f"no result; SLURM says {task.state or 'that it does not know it'}"
-        reason = failure_reason(result[1]) if result else no_result
+        reason = failure_reason(result[1]) if result else reason_without_result(task.state)
         tail = folders.last_lines(task.log, LOG_LINES)
         text = f"job {task.job_id} of {task.rule}: {reason}; log: {task.log}\n"
         self._remove(task, logs=False)
@@ -44,6 +44,13 @@ class Endings:
         self._run.gpus.give_back(task.assignment.token)
         folders.remove_task(task.folder, task.assignment.token, task.index, task.job_id, logs)
         self._run.tasks.pop(task.job_id, None)
+
+
+def reason_without_result(state: str | None) -> str:
+    """Return why a job without a result has failed."""
+    if bare(state or "") == "COMPLETED":
+        return "it ended with exit status 0, but left no result, so nothing proves that it ran"
+    return f"no result; SLURM says {state or 'that it does not know it'}"
 
 
 def failure_reason(trace: str) -> str:

@@ -59,8 +59,10 @@ class Watch:
         if state:
             self._report(task, state)
         held_s = task.observe(result, state)
-        ended = state is not None and not is_alive(state)
-        wants_restart = ended and attempts.wants_restart(task.read_attempts())
+        entries = task.read_attempts() if state is not None and not is_alive(state) else []
+        if attempts.count(entries, attempts.DONE):  # recorded, though a full disk kept the result from being written
+            return Outcome.SUCCESS
+        wants_restart = attempts.wants_restart(entries)
         return decide(result, state, held_s, wants_restart, self._run.settings.patience)
 
     def _report(self, task: Task, state: str) -> None:
