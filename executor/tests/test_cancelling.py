@@ -62,25 +62,35 @@ def tasks(count):
     return [Task(None, "train", f"key{index}", (f"out{index}",), request, "true") for index in range(count)]
 
 
-def interrupt_after(*moments):
-    for moment in moments:
-        threading.Timer(moment, os.kill, [os.getpid(), signal.SIGINT]).start()
+def interrupt(slurm, *programs):
+    """Interrupt this process once for each program, soon after its next call."""
+    for program in programs:
+        before = len(slurm.calls(program)) if program else 0
+        while program and len(slurm.calls(program)) == before:
+            time.sleep(0.02)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
 
 
-def submit_and_cancel(executor, count, *moments):
-    """Submit as Snakemake does it in its main thread, interrupt at these moments, and cancel as Snakemake then does."""
-    interrupt_after(*moments)
+def submit_and_cancel(executor, slurm, count, *programs):
+    """Submit as Snakemake does in its main thread, interrupt during these programs, and cancel as Snakemake then does.
+
+    '' stands for the next moment.
+    """
+    interrupting = threading.Thread(target=interrupt, args=(slurm, *programs))
+    interrupting.start()
     with pytest.raises(KeyboardInterrupt):
         executor.background.run(lambda: executor._submit(tasks(count)))
         time.sleep(60)
     executor.cancel()
+    interrupting.join()
 
 
-@pytest.mark.parametrize("moments", [(0.3,), (0.3, 0.5), (0.3, 1.2)])
+@pytest.mark.parametrize("moments", [("sbatch",), ("sbatch", ""), ("sbatch", "scancel")])
 def test_a_submission_under_way_is_cancelled_once_its_id_is_known(executor, slurm, caplog, moments):
     for program in ("sbatch", "scancel"):
         slurm.set(f"{program}.delay", SLOW_S)
-    submit_and_cancel(executor, 2, *moments)
+    submit_and_cancel(executor, slurm, 2, *moments)
     assert [job["cancelled"] for job in slurm.jobs()] == [True, True]
     assert "waiting for sbatch to answer" in caplog.text and "all of them have ended" in caplog.text
     assert executor.run.journal.live()[0].cancelled == {0, 1}
@@ -90,7 +100,7 @@ def test_a_submission_under_way_is_cancelled_once_its_id_is_known(executor, slur
 def test_a_second_interrupt_does_not_stop_scancel(executor, slurm, caplog):
     executor._submit(tasks(3))
     slurm.set("scancel.delay", SLOW_S)
-    submit_and_cancel(executor, 0, 0.1, 0.4)
+    submit_and_cancel(executor, slurm, 0, "", "scancel")
     assert all(job["cancelled"] for job in slurm.jobs()) and len(slurm.jobs()) == 3
     assert "one more interrupt ends the waiting" in caplog.text and "all of them have ended" in caplog.text
 
@@ -98,15 +108,15 @@ def test_a_second_interrupt_does_not_stop_scancel(executor, slurm, caplog):
 def test_a_third_interrupt_names_what_is_not_confirmed(executor, slurm, caplog):
     executor._submit(tasks(2))
     slurm.set("scancel.delay", SLOW_S)
-    submit_and_cancel(executor, 0, 0.1, 0.4, 0.7)
+    submit_and_cancel(executor, slurm, 0, "", "scancel", "")
     assert "not confirmed to be cancelled; by hand: scancel 1" in caplog.text
     for work in executor.background.others():
         work.wait()
 
 
 def test_a_third_interrupt_names_a_submission_without_an_id_too(executor, slurm, caplog):
-    slurm.set("sbatch.delay", 2 * SLOW_S)
-    submit_and_cancel(executor, 1, 0.3, 0.5, 0.7)
+    slurm.set("sbatch.delay", 3 * SLOW_S)
+    submit_and_cancel(executor, slurm, 1, "sbatch", "", "")
     assert "not confirmed to be cancelled; by hand: scancel --me --name=smk-train-" in caplog.text
     for work in executor.background.others():
         work.wait()
@@ -116,14 +126,15 @@ def test_an_sbatch_without_an_answer_is_cancelled_by_name(executor, slurm, caplo
     """As when slurmctld takes the job, and 'Socket timed out' is all that sbatch says."""
     (tmp_path / "slurm/sbatch").rename(tmp_path / "slurm/real")
     (tmp_path / "slurm/sbatch").write_text(
-        '#!/bin/sh\n"$0.later" "$@" &\necho \'Socket timed out on send/recv operation\' >&2; exit 1\n'
+        '#!/bin/sh\necho \'["sbatch"]\' >>"${0%/*}/calls"; "$0.later" "$@" &\n'
+        "echo 'Socket timed out on send/recv operation' >&2; exit 1\n"
     )
     (tmp_path / "slurm/sbatch.later").write_text(
         f'#!/bin/sh\nsleep 1; cp {tmp_path}/slurm/real {tmp_path}/slurm/sbatch; exec {tmp_path}/slurm/sbatch "$@"\n'
     )
     for name in ("sbatch", "sbatch.later"):
         (tmp_path / "slurm" / name).chmod(0o755)
-    submit_and_cancel(executor, 1, 0.4)
+    submit_and_cancel(executor, slurm, 1, "sbatch")
     assert [job["cancelled"] for job in slurm.jobs()] == [True]
     assert "which sbatch had submitted without an answer" in caplog.text
 
@@ -133,7 +144,7 @@ def test_cancelling_during_an_outage_names_the_commands(executor, slurm, caplog)
     for program in ("squeue", "scancel"):
         slurm.set(f"{program}.fails", "Unable to contact slurm controller")
     executor.canceller.report_survivors = lambda: None
-    submit_and_cancel(executor, 0, 0.1)
+    submit_and_cancel(executor, slurm, 0, "")
     assert "cancelling failed" in caplog.text and "by hand: scancel 1" in caplog.text
     assert executor.run.journal.live()[0].cancelled == set()
 

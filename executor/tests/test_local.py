@@ -184,7 +184,11 @@ def test_a_killed_snakemake_finds_its_job_again(waiting, folder):
     assert alive(pid)
     subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], cwd=folder, check=True, capture_output=True)
     again = subprocess.Popen(
-        command("waits.txt"), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command("waits.txt", "--submitit-keep-days", "0"),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     lines = iter(again.stdout.readline, "")
     assert any("1 jobs of an earlier run are taken over" in line for line in lines)

@@ -29,10 +29,12 @@ open("pid", "w").write(str(os.getpid()))
 time.sleep(100)
 """
 MAIN = """
-import os, sys
+import os, socket, sys
+socket.gethostname = lambda: os.environ.get("HOST", "here")
 from snakemake_executor_plugin_submitit import node
 timing = node.Timing(fence_s=0.5, clock_s=float(os.environ.get("CLOCK_S", 5)))
-job = node.NodeJob(sys.argv[1], ".", "attempts.jsonl", 2, int(sys.argv[2]), 1, int(sys.argv[3]), "local")
+job = node.NodeJob(sys.argv[1], ".", "attempts.jsonl", 2, int(sys.argv[2]), 1, int(sys.argv[3]), "local",
+                   os.environ.get("TOKEN", ""), ("fence.jsonl",))
 print("summary:", node.Attempt(job, timing).run())
 """
 
@@ -161,6 +163,44 @@ def test_an_attempt_ends_when_a_newer_one_has_begun_elsewhere(start):
     attempts.append(Path("attempts.jsonl"), Entry(attempts.START, "1-1", time.time() + 1, host="elsewhere"))
     assert process.wait(60) == INTERRUPTED_STATUS
     wait_for(lambda: not alive(pid), 10)
+
+
+def test_an_attempt_ends_when_its_output_is_claimed_for_another_submission(start, monkeypatch):
+    monkeypatch.setenv("TOKEN", "old")
+    attempts.claim(Path("fence.jsonl"), "old")
+    process = start("echo $$ >pid; sleep 100")
+    pid = int(Path("pid").read_text())
+    attempts.claim(Path("fence.jsonl"), "new")
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED_STATUS and "another submission has claimed its output" in text
+    wait_for(lambda: not alive(pid), 10)
+
+
+def test_a_job_whose_output_is_another_submissions_does_not_begin(start, monkeypatch):
+    monkeypatch.setenv("TOKEN", "old")
+    attempts.claim(Path("fence.jsonl"), "old")
+    attempts.claim(Path("fence.jsonl"), "new")
+    process = start("echo x >>runs")
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED_STATUS and "another submission's by now" in text
+    assert not Path("runs").exists()
+
+
+def test_a_new_submission_waits_until_the_former_one_elsewhere_has_noticed(start, monkeypatch):
+    """As after a lost node where SLURM may not requeue: another token, another record, the same output."""
+    monkeypatch.setenv("TOKEN", "old")
+    monkeypatch.setenv("HOST", "cut-off")
+    attempts.claim(Path("fence.jsonl"), "old")
+    old = start("echo old >>ledger; echo $$ >pid; sleep 100; echo end >>ledger")
+    Path("attempts.jsonl").unlink()
+    attempts.claim(Path("fence.jsonl"), "new")
+    monkeypatch.setenv("TOKEN", "new")
+    monkeypatch.setenv("HOST", "here")
+    new = start("echo new >>ledger")
+    text, _ = new.communicate(timeout=60)
+    assert new.returncode == 0 and "a former attempt on cut-off did not say that it ended; waiting" in text
+    assert old.wait(1) == INTERRUPTED_STATUS  # before the new one began
+    assert Path("ledger").read_text() == "old\nnew\n"
 
 
 def test_a_failure_shows_the_last_lines_and_leaves_no_process(start):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from snakemake_executor_plugin_submitit import attempts, identity, slurm
+from snakemake_executor_plugin_submitit import attempts, environment, identity, slurm
 from snakemake_executor_plugin_submitit.attempts import Entry
 from snakemake_executor_plugin_submitit.decide import CONFIRM_S, RESULT_LAG_S, Outcome, decide
 from snakemake_executor_plugin_submitit.doctor import arrays, partitions, preemption, requeues
@@ -209,13 +209,58 @@ def test_attempts_survive_a_line_that_was_cut_short(tmp_path):
     assert attempts.append(path, Entry(attempts.START, "2-2", 3.0))
     entries = attempts.read(path)
     assert [entry.event for entry in entries] == [attempts.START, attempts.TIMEOUT, attempts.START]
-    assert attempts.stopped(entries, "1-1") and not attempts.stopped(entries, "2-2")
+    assert [entry.attempt for entry in attempts.unstopped(entries)] == ["2-2"]
     assert not attempts.count(entries, attempts.DONE) and not attempts.wants_restart(entries)
     assert attempts.wants_restart(entries[:2])
     assert attempts.summary(entries, 3) == "1 of 3 requeues after its time limit"
     assert attempts.summary(entries[:1], 3) == ""
     assert attempts.read(tmp_path / "none") == []
     assert not attempts.append(tmp_path / "no folder" / "x", entries[0])
+
+
+def entry(event, attempt, token="new"):
+    return Entry(event, attempt, 0.0, token=token)
+
+
+@pytest.mark.parametrize(
+    ("entries", "known", "expected"),
+    [
+        ([], (), None),
+        ([entry(attempts.CLAIM, "c1"), entry(attempts.START, "own")], (), None),
+        ([entry(attempts.START, "other"), entry(attempts.START, "own")], (), None),
+        ([entry(attempts.START, "own"), entry(attempts.START, "other")], (), "other"),
+        ([entry(attempts.START, "own"), entry(attempts.CLAIM, "c2", "newer")], (), "c2"),
+        ([entry(attempts.START, "own"), entry(attempts.CLAIM, "c1")], (), None),  # a line that came late
+        ([entry(attempts.START, "own"), entry(attempts.START, "own")], (), None),
+        ([entry(attempts.START, "before")], ("before",), None),  # its own start could not be written
+        ([entry(attempts.START, "before"), entry(attempts.START, "other")], ("before",), "other"),
+    ],
+)
+def test_what_takes_the_place_of_an_attempt_comes_after_it_whatever_the_clocks_say(entries, known, expected):
+    found = attempts.superseding(entries, "own", "new", known)
+    assert (found and found.attempt) == expected
+
+
+def test_the_last_claim_of_an_output_counts():
+    old, new = entry(attempts.CLAIM, "c1", "old"), entry(attempts.CLAIM, "c2", "new")
+    assert attempts.is_claimed_by_another([old, new], "old")
+    assert not attempts.is_claimed_by_another([old, new], "new")
+    assert not attempts.is_claimed_by_another([], "new")
+    assert not attempts.is_claimed_by_another([old], "")  # pickled by an older version
+
+
+LOGIN = {"SBATCH_ACCOUNT": "lab", "SBATCH_JOB_NAME": "mine", "SQUEUE_USERS": "me", "SLURM_CLUSTERS": "big"}
+
+
+def test_variables_of_slurm_reach_no_command_except_how_to_reach_the_cluster():
+    kept = {"SLURM_CONF": "/etc/slurm.conf", "SLURM_JWT": "secret", "PATH": "/bin", "MY_SLURM_X": "1"}
+    assert environment.cleaned({**LOGIN, **kept}) == kept
+    assert environment.removed({**LOGIN, **kept}) == sorted(LOGIN)
+
+
+def test_variables_that_choose_where_jobs_go_are_defaults_outside_of_jobs():
+    assert environment.sbatch_defaults(LOGIN) == {"account": "lab"}
+    assert environment.sbatch_defaults({**LOGIN, "SLURM_JOB_ID": "7"}) == {}
 
 
 def test_values_have_a_text_that_does_not_depend_on_memory():

@@ -2,11 +2,13 @@
 
 import logging
 import os
+from dataclasses import replace
 
 import pytest
 
-from snakemake_executor_plugin_submitit import ExecutorSettings
+from snakemake_executor_plugin_submitit import ExecutorSettings, attempts
 from snakemake_executor_plugin_submitit.canceller import Canceller, cancel_ids
+from snakemake_executor_plugin_submitit.endings import Endings
 from snakemake_executor_plugin_submitit.journal import Journal, Submission
 from snakemake_executor_plugin_submitit.messages import Messages
 from snakemake_executor_plugin_submitit.request import request_of
@@ -31,7 +33,7 @@ def program(tmp_path, monkeypatch):
         (folder / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{tmp_path}/calls.txt\n{script}\n')
         (folder / name).chmod(0o755)
 
-    for name in ("squeue", "sacct", "scancel", "srun"):
+    for name in ("squeue", "sacct", "scancel", "scontrol", "srun"):
         write(name, "true")
     return write
 
@@ -171,6 +173,50 @@ def test_nothing_is_said_to_have_ended_while_slurm_does_not_answer(run, submitte
     canceller.report_survivors()
     assert "SLURM does not say whether they have ended: 7" in caplog.text
     assert "all of them have ended" not in caplog.text
+
+
+def test_variables_of_the_users_do_not_reach_sbatch(submitter, program, tmp_path, monkeypatch):
+    monkeypatch.setenv("SBATCH_JOB_NAME", "mine")
+    monkeypatch.setenv("SBATCH_ACCOUNT", "lab")
+    monkeypatch.setenv("SLURM_CONF", "/somewhere")
+    program("sbatch", f'env >{tmp_path}/env; grep account "$1" >{tmp_path}/account; {ACCEPTS}')
+    submitter.send(Batch([task()]))
+    names = [line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()]
+    assert "SLURM_CONF" in names and not [name for name in names if name.startswith("SBATCH_")]
+    assert (tmp_path / "account").read_text() == "#SBATCH --account=lab\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "scancel", "over", "called"),
+    [
+        ("FAILED", "true", True, False),
+        ("", "true", True, True),
+        ("", FAILS.format("Invalid job id specified"), True, True),
+        ("", OUTAGE, False, True),
+        ("NODE_FAIL", "true", True, True),
+    ],
+)
+def test_a_job_that_is_given_up_is_cancelled_before_another_takes_its_place(
+    run, submitter, program, tmp_path, state, scancel, over, called
+):
+    program("sbatch", ACCEPTS)
+    submitter.send(Batch([task()]))
+    program("scancel", scancel)
+    (one,) = run.tasks.values()
+    one.observe(None, state)
+    assert Endings(run).is_over(one) is over
+    assert calls(tmp_path, "scancel") == ([f"--me --name={one.assignment.name} 7"] if called else [])
+
+
+def test_outputs_are_claimed_before_sbatch_and_freed_by_the_success(run, submitter, program, tmp_path):
+    program("sbatch", f"cp -r {tmp_path}/fences {tmp_path}/seen; {ACCEPTS}")
+    one = replace(task(), fenced=("a",))
+    submitter.send(Batch([one]))
+    (fence,) = (tmp_path / "seen").iterdir()
+    assert [entry.token for entry in attempts.read(fence)] == [one.assignment.token]
+    assert run.node_job(one, one.assignment, 0).fences == (str(tmp_path / "fences" / fence.name),)
+    Endings(run).succeed(one)
+    assert not list((tmp_path / "fences").iterdir())
 
 
 def test_a_cancellation_that_fails_says_what_to_do_by_hand(run, submitter, program, caplog):

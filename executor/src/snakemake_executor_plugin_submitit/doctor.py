@@ -9,7 +9,6 @@ into this folder. Ends with 1 if something would keep jobs from running.
 import argparse
 import logging
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snakemake_executor_plugin_submitit import folders
+from snakemake_executor_plugin_submitit.environment import removed, sbatch_defaults
 from snakemake_executor_plugin_submitit.messages import Messages
 from snakemake_executor_plugin_submitit.records import Handle
 from snakemake_executor_plugin_submitit.slurm import NO_ACCOUNTING, Commands, Slurm, SlurmUnavailable, configuration
@@ -168,8 +168,10 @@ def environment() -> Iterator[Finding]:
     """Check whether this is itself a job, and for variables that change what sbatch does."""
     if job := os.environ.get("SLURM_JOB_ID"):
         yield Finding(GOOD, f"inside job {job}: its SLURM variables are kept from jobs submitted here")
-    elif names := sorted(name for name in os.environ if re.match("SBATCH_", name)):
-        yield Finding(ADVICE, f"{', '.join(names)} in the environment change what sbatch does")
+    elif names := removed(os.environ):
+        defaults = [f"--{option}" for option in sbatch_defaults(os.environ)]
+        used = f"; of them {', '.join(defaults)} are defaults for jobs without such a resource" if defaults else ""
+        yield Finding(GOOD, f"{', '.join(names)} in the environment are kept from SLURM's commands{used}")
 
 
 def examine(folder: Path, options: list[str]) -> Iterator[Finding]:

@@ -1,8 +1,11 @@
 """The end of a task: what is reported of it, and what is removed."""
 
+import contextlib
+
 from snakemake_executor_plugin_submitit import attempts, folders
 from snakemake_executor_plugin_submitit.run import Run
-from snakemake_executor_plugin_submitit.states import bare
+from snakemake_executor_plugin_submitit.slurm import SlurmUnavailable
+from snakemake_executor_plugin_submitit.states import Meaning, bare, meaning
 from snakemake_executor_plugin_submitit.task import Task
 
 LOG_LINES = 15  # of a failed job, in Snakemake's message
@@ -19,7 +22,15 @@ class Endings:
         result = folders.read_result(task.result_file)
         if result is not None and result[1]:
             self._run.messages.info(f"job {task.job_id} ({task.rule}) came through, after {result[1]}")
+        self._open_fences(task)
         self._remove(task, logs=not self._run.settings.keep_logs)
+
+    def _open_fences(self, task: Task) -> None:
+        """Remove the fences of a task that has succeeded, unless an attempt elsewhere may have to see them yet."""
+        for fence in self._run.fences(task):
+            with contextlib.suppress(OSError):
+                if not attempts.unstopped(attempts.read(fence)):
+                    fence.unlink(missing_ok=True)
 
     def fail(self, task: Task) -> str:
         """Remove what a failed task leaves, its logs excepted; return why it failed, where its log is, and its end."""
@@ -29,6 +40,19 @@ class Endings:
         text = f"job {task.job_id} of {task.rule}: {reason}; log: {task.log}\n"
         self._remove(task, logs=False)
         return f"{text}Its last lines:\n{tail}\n" if tail else text
+
+    def is_over(self, task: Task) -> bool:
+        """Make sure that a task which is given up cannot go on beside another; return whether that is certain.
+
+        SLURM may have hidden it, or run it again later.
+        """
+        if task.state is not None and meaning(task.state) in (Meaning.COMPLETED, Meaning.FAILED):
+            return True
+        try:
+            self._run.cluster.cancel_unseen([task.handle])
+        except SlurmUnavailable:
+            return False
+        return True
 
     def interrupt(self, task: Task) -> None:
         """Prepare another submission of a task that was interrupted and that SLURM does not requeue."""

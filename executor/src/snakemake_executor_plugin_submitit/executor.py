@@ -7,7 +7,6 @@ second orphan it.
 
 import asyncio
 import os
-import time
 import traceback
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
@@ -147,7 +146,7 @@ class Executor(InterruptibleExecutor):
             request = request_of(dict(job.resources.items()), job.threads, self.run.settings.signal_delay)
             command = str(self.format_job_exec(job))
             key, outputs, newest = identity.identity(job), identity.outputs(job), identity.newest_input(job)
-            return Task(job, rule, key, outputs, request, command, newest)
+            return Task(job, rule, key, outputs, request, command, newest, identity.fenced(job))
         except BadRequest as error:
             self.report_unsubmitted(job, f"rule {rule}: {error}.")
         except Exception as error:
@@ -184,7 +183,7 @@ class Executor(InterruptibleExecutor):
 
     def _settle(self, task: Task, outcome: Outcome) -> bool:
         """Report an end, or submit an interrupted job again; return whether it was an end."""
-        if outcome is Outcome.WAIT:
+        if outcome is Outcome.WAIT or (outcome is not Outcome.SUCCESS and not self.endings.is_over(task)):
             return False
         if outcome is Outcome.AGAIN:
             self.endings.interrupt(task)
@@ -227,8 +226,9 @@ def open_run(workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterfac
         journal = Journal(base / names.JOURNAL)
     except InUse as error:
         raise WorkflowError(str(error)) from None
-    earlier = journal.live(time.time() - 86400 * settings.keep_days)
+    earlier = journal.live()
     folders.prune(base, settings.keep_days, [Path(one.folder) for one in earlier])
+    folders.prune_fences(base)
     earlier = reattach.without_copied(earlier, journal, messages)
     run = Run(settings, cluster, journal, base / folders.run_name(), str(workflow.workdir_init), messages)
     limit = getattr(getattr(workflow, "scheduling_settings", None), "max_jobs_per_timespan", None)

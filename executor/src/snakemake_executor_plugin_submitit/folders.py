@@ -1,12 +1,14 @@
 """Where files lie, and what is removed when.
 
 <folder>/journal.jsonl          jobs in progress (journal.py)
+<folder>/fences/                for each output, who may write it and who does (attempts.py)
 <folder>/<run>/jobs.tsv         each job's id, rule, wildcards, outputs and log
 <folder>/<run>/<rule>/          pickles, logs and records of attempts. It is flat and exists before sbatch is called:
                                 SLURM before 23.02 does not create the folder of a log and fails without a message.
 """
 
 import contextlib
+import hashlib
 import os
 import pickle
 import re
@@ -17,6 +19,8 @@ from pathlib import Path
 
 from snakemake_executor_plugin_submitit import names
 
+FENCES = "fences"
+FENCES_KEPT_DAYS = 90  # longer than any job runs
 RUN = re.compile(r"\d{8}-\d{6}-\d+")
 
 
@@ -35,6 +39,11 @@ def run_name() -> str:
 def rule_folder(run_folder: Path, rule: str) -> Path:
     """Return the folder of a rule's jobs; its name has no %, which sbatch would replace."""
     return private(run_folder / re.sub(r"[^\w.-]", "_", rule))
+
+
+def fence(base: Path, output: str) -> Path:
+    """Return the fence of an output."""
+    return base / FENCES / f"{hashlib.sha256(output.encode()).hexdigest()[:24]}.jsonl"
 
 
 def note_job(run_folder: Path, columns: Iterable[str]) -> None:
@@ -103,6 +112,15 @@ def prune(base: Path, keep_days: int, in_use: Iterable[Path]) -> None:
         with contextlib.suppress(OSError):
             if RUN.fullmatch(folder.name) and folder.name not in kept and folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def prune_fences(base: Path) -> None:
+    """Remove fences that nobody has written to for a long time."""
+    oldest = time.time() - FENCES_KEPT_DAYS * 86400
+    for path in _entries(base / FENCES):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def _remove(folder: Path, files: Iterable[str]) -> None:

@@ -51,6 +51,11 @@ def outputs(job: Any) -> tuple[str, ...]:
     return tuple(sorted(str(file) for one in single_jobs(job) for file in one.output))
 
 
+def fenced(job: Any) -> tuple[str, ...]:
+    """Return one output of each job, which stands for all that this job makes."""
+    return tuple(min(map(str, one.output)) for one in single_jobs(job) if one.output)
+
+
 def name(job: Any) -> str:
     """Return the rule's name, or the group's."""
     return f"group_{job.groupid}" if job.is_group() else str(job.rule.name)

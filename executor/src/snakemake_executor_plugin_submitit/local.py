@@ -31,6 +31,10 @@ class Local:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(one.id), signal.SIGINT)
 
+    def cancel_unseen(self, handles: Sequence[Handle]) -> None:
+        """Interrupt jobs."""
+        self.cancel(handles)
+
     def cancel_by_name(self, job_name: str) -> None:
         """Do nothing: a local job has its id at once."""
 

@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -60,6 +60,8 @@ class NodeJob:
     max_timeouts: int
     timeouts_before: int  # of an earlier submission that this one continues
     cluster: str
+    token: str = ""  # of the submission
+    fences: tuple[str, ...] = ()  # of the job's outputs
 
     def __call__(self) -> str:
         """Run the job and return how often it was interrupted, in words."""
@@ -110,18 +112,21 @@ class Attempt:
 
     def __init__(self, job: NodeJob, timing: Timing | None = None) -> None:
         self._job, self._timing = job, timing or Timing()
-        self._log = AttemptLog(Path(job.attempts_file))
+        self._log = AttemptLog(Path(job.attempts_file), job.fences, job.token)
         self._signals = StopSignals()
         self._began = time.monotonic()
         self._group = 0
 
     def run(self) -> str:
         """Run the command; return if it succeeded, raise if it failed, leave the process if it was interrupted."""
-        before = attempts.read(self._log.path)
-        if attempts.count(before, attempts.DONE):
+        before = self._log.read_all()
+        if attempts.count(before[self._log.path], attempts.DONE):
             write_to_job_log("an earlier attempt has done this job; nothing is run again")
             return self._summary()
-        self._end_previous_attempt(before)
+        if any(attempts.is_claimed_by_another(entries, self._job.token) for entries in before.values()):
+            write_to_job_log("its output is another submission's by now; nothing is run")
+            os._exit(INTERRUPTED_STATUS)
+        self._end_previous_attempts([entry for entries in before.values() for entry in attempts.unstopped(entries)])
         with self._signals.recorded() if self._job.cluster != "debug" else contextlib.nullcontext():
             status, last_lines = self._execute()
             if status != 0 and not self._signals.received:
@@ -203,25 +208,25 @@ class Attempt:
         # On a full disk SLURM's own count of restarts is the bound.
         return used if recorded else max(used, int(os.environ.get("SLURM_RESTART_COUNT", 0))) + 1
 
-    def _end_previous_attempt(self, before: list[Entry]) -> None:
+    def _end_previous_attempts(self, previous: Sequence[Entry]) -> None:
         """Make sure that no previous attempt still runs: kill it here, or wait for one elsewhere to notice us."""
-        previous = attempts.last_start(before)
-        if previous is None or attempts.stopped(before, previous.attempt):
-            return
-        if previous.host != socket.gethostname():
+        for one in previous:
+            if one.host == socket.gethostname() and one.leader_started == processes.started(one.leader) != "":
+                write_to_job_log("ending what is left of the former attempt")
+                processes.kill_group(one.leader)
+        if hosts := sorted({one.host for one in previous} - {socket.gethostname()}):
             write_to_job_log(
-                f"the former attempt on {previous.host} did not say that it ended; waiting until it would have noticed"
+                f"a former attempt on {', '.join(hosts)} did not say that it ended; waiting until it would have noticed"
             )
             self._record(attempts.START)
             time.sleep(2.5 * self._timing.fence_s)
-        elif previous.leader_started and processes.started(previous.leader) == previous.leader_started:
-            write_to_job_log("ending what is left of the former attempt")
-            processes.kill_group(previous.leader)
 
     def _end_if_superseded(self, process: JobProcess) -> None:
-        """End this attempt if a newer one has begun, for example because SLURM took this node for dead."""
-        if (newer := self._log.newer_attempt()) is not None:
-            write_to_job_log(f"another attempt of this job has begun on {newer.host}; this one ends")
+        """End this attempt if another has taken its place, for example because SLURM took this node for dead."""
+        if (newer := self._log.superseding()) is not None:
+            submission = newer.event == attempts.CLAIM
+            what = "submission has claimed its output" if submission else "attempt of this job has begun"
+            write_to_job_log(f"another {what} on {newer.host}; this one ends")
             process.kill()
             os._exit(INTERRUPTED_STATUS)
 

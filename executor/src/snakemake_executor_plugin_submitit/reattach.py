@@ -8,6 +8,7 @@ SLURM has to confirm that a job of the journal is still that job (records.py). W
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from snakemake_executor_plugin_submitit import folders, identity, names
 from snakemake_executor_plugin_submitit.journal import Journal, JournalTask, Submission
 from snakemake_executor_plugin_submitit.messages import Messages, few
-from snakemake_executor_plugin_submitit.records import Handle
+from snakemake_executor_plugin_submitit.records import Handle, is_same_folder
 from snakemake_executor_plugin_submitit.run import Cluster, Run, reachable_clusters
 from snakemake_executor_plugin_submitit.settings import STARTED
 from snakemake_executor_plugin_submitit.slurm import SlurmUnavailable
@@ -25,6 +26,7 @@ from snakemake_executor_plugin_submitit.task import Task
 
 PAUSE_S = 2.0
 REMIND_S = 120.0  # after which a wait for former jobs is mentioned again
+OLD_DAYS = 30  # after which it is looked up whether a job still lives
 CLOCKS_DIFFER_S = 10.0  # between a file server and this machine
 
 
@@ -117,12 +119,22 @@ class OrphanedJobs:
             return
         submissions, self._submissions = self._submissions, []
         self._clusters = reachable_clusters(self._run)
+        submissions = [one for one in submissions if one.workdir == "" or is_same_folder(one.workdir, os.getcwd())]
         here = [one for one in submissions if self._is_here(one)]
         self._report_elsewhere([one for one in submissions if one not in here])
+        self._drop_ended([one for one in here if one.time < time.time() - OLD_DAYS * 86400])
         for submission in here:
             if submission.job_id is None:
                 self._find_unnamed(submission)
         self._by_output = {output: Orphan(one, task) for one in here for task in one.live for output in task.outputs}
+
+    def _drop_ended(self, submissions: Sequence[Submission]) -> None:
+        """Forget jobs that ended long ago, and whose outputs nobody wanted since."""
+        orphans = [Orphan(one, task) for one in submissions if one.job_id is not None for task in one.live]
+        states = self._states(orphans)
+        for one in orphans:
+            if not is_alive(states[one]):
+                self._run.journal.ended(one.submission, [one.task.index])
 
     def _is_here(self, submission: Submission) -> bool:
         """Return whether its cluster is one of those that answer here. Wait for the cluster's name."""

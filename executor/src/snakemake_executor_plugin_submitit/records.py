@@ -41,7 +41,7 @@ class Record:
         if self.uid != str(uid) or not self.texts.startswith(f"{handle.name}|"):
             return False
         workdir = self.texts.removeprefix(f"{handle.name}|")
-        return handle.workdir in ("", workdir) or _same_folder(workdir, handle.workdir)
+        return handle.workdir in ("", workdir) or is_same_folder(workdir, handle.workdir)
 
 
 def parse_records(text: str) -> dict[str, Record]:
@@ -71,7 +71,7 @@ def whole_ids(ids: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(one.partition("_")[0] for one in ids))
 
 
-def _same_folder(one: str, other: str) -> bool:
+def is_same_folder(one: str, other: str) -> bool:
     """Return whether two paths lead to the same folder, as two names of one mount do."""
     try:
         return os.path.samefile(one, other)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from snakemake_interface_common.exceptions import WorkflowError
 
-from snakemake_executor_plugin_submitit import folders
+from snakemake_executor_plugin_submitit import attempts, folders
 from snakemake_executor_plugin_submitit.journal import Journal, Submission
 from snakemake_executor_plugin_submitit.local import Gpus, Local
 from snakemake_executor_plugin_submitit.messages import Messages
@@ -80,7 +80,19 @@ class Run:
             max_timeouts=self.settings.max_timeouts,
             timeouts_before=task.timeouts_before,
             cluster=self.settings.cluster,
+            token=submission.token,
+            fences=tuple(str(fence) for fence in self.fences(task)),
         )
+
+    def fences(self, task: Task) -> list[Path]:
+        """Return the fences of a task's outputs: one file for each job that Snakemake knows."""
+        return [folders.fence(self.folder.parent, os.path.abspath(output)) for output in task.fenced]
+
+    def claim(self, tasks: Sequence[Task], submission: Submission) -> None:
+        """Claim the outputs of tasks for a submission; whatever else writes them ends. Raises OSError."""
+        for task in tasks:
+            for fence in self.fences(task):
+                attempts.claim(fence, submission.token)
 
     def array_size(self) -> int:
         """Return how many jobs an array may have."""

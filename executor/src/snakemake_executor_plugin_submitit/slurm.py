@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from snakemake_executor_plugin_submitit.environment import cleaned
 from snakemake_executor_plugin_submitit.messages import Messages
 from snakemake_executor_plugin_submitit.records import (
     SACCT_FORMAT,
@@ -58,6 +59,7 @@ class Commands:
                 text=True,
                 timeout=self._timeout_s,
                 stdin=subprocess.DEVNULL,
+                env=cleaned(os.environ),
                 start_new_session=True,  # Ctrl-C is for Snakemake, not for a query
                 check=False,
             )
@@ -124,7 +126,7 @@ class Slurm:
         try:
             records = self._squeue([one.id for one in handles])
         except SlurmUnavailable:
-            self._cancel_unconfirmed(handles)
+            self.cancel_unseen(handles)
             return
         for part in _parts(ids_to_cancel(handles, records, os.getuid())):
             self._run_or_unknown("scancel", *part)
@@ -150,8 +152,8 @@ class Slurm:
                 self._configuration = configuration(self._run("scontrol", "show", "config"))
         return self._configuration.get(name, "")
 
-    def _cancel_unconfirmed(self, handles: Sequence[Handle]) -> None:
-        """Cancel jobs while squeue fails: scancel itself compares their names and their user."""
+    def cancel_unseen(self, handles: Sequence[Handle]) -> None:
+        """Cancel jobs that squeue does not show; scancel compares names and user. Raises SlurmUnavailable."""
         ids: dict[str, list[str]] = {}
         for one in handles:
             ids.setdefault(one.name, []).append(one.id)

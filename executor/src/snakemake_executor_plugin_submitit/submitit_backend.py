@@ -3,19 +3,18 @@
 The head imports submitit only here, and this module only when it submits.
 """
 
-import contextlib
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import submitit
 from submitit.core.core import Job
 from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError
-from submitit.helpers import clean_env
 
+from snakemake_executor_plugin_submitit.environment import removed, sbatch_defaults
 from snakemake_executor_plugin_submitit.journal import Submission
 from snakemake_executor_plugin_submitit.names import pickle_name
 from snakemake_executor_plugin_submitit.node import NodeJob
@@ -43,7 +42,8 @@ class ArrayExecutor(submitit.SlurmExecutor):
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
         # timeout puts sbatch into a process group of its own, out of Ctrl-C's reach.
-        return ["timeout", "--kill-after=5", str(self.timeout_s), "sbatch", str(submission_file_path)]
+        unset = [word for name in removed(os.environ) for word in ("-u", name)]
+        return ["env", *unset, "timeout", "--kill-after=5", str(self.timeout_s), "sbatch", str(submission_file_path)]
 
     @staticmethod
     def _get_job_id_from_submission_command(string: bytes | str) -> str:
@@ -77,11 +77,11 @@ def to_slurm(jobs: Sequence[NodeJob], submission: Submission, request: Request, 
         use_srun=settings.with_srun,
         # Since SLURM 22.05 srun does not inherit --cpus-per-task from the job.
         srun_args=[f"--cpus-per-task={request.threads}"],
-        additional_parameters=slurm_options(request, settings.signal_delay, settings.with_srun),
+        additional_parameters=sbatch_defaults(os.environ)
+        | slurm_options(request, settings.signal_delay, settings.with_srun),
     )
     try:
-        with _outside_of_jobs():
-            return executor.submit_array([*jobs])[0].job_id.partition("_")[0]
+        return executor.submit_array([*jobs])[0].job_id.partition("_")[0]
     except FailedSubmissionError as error:
         raise Deferred(str(error), outage=False) from error
     except (FailedJobError, OSError) as error:
@@ -95,18 +95,3 @@ def to_this_machine(job: NodeJob, folder: Path, gpus: Sequence[int]) -> str:
         timeout_min=job.minutes, signal_delay_s=job.signal_delay_s, gpus_per_node=len(gpus), visible_gpus=tuple(gpus)
     )
     return executor.submit(job).job_id
-
-
-@contextlib.contextmanager
-def _outside_of_jobs() -> Iterator[None]:
-    """Hide this job's own SLURM variables from sbatch, if Snakemake itself runs in a job.
-
-    Only then: on a login node SBATCH_ACCOUNT and the like are the user's settings.
-    """
-    if "SLURM_JOB_ID" not in os.environ:
-        yield
-        return
-    configuration = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
-    with clean_env():
-        os.environ.update(configuration)  # how to reach the cluster is no setting of the job
-        yield

@@ -94,6 +94,7 @@ class Submitter:
 
         submission = self._run.new_submission(batch.tasks)
         jobs = [self._run.node_job(task, submission, index) for index, task in enumerate(batch.tasks)]
+        self._run.claim(batch.tasks, submission)
         self._run.journal.submit(submission)
         batch.submission = submission
         self._unacknowledged[submission.token] = submission
@@ -109,6 +110,7 @@ class Submitter:
 
         submission = self._run.new_submission([task])
         job = self._run.node_job(task, submission, 0)
+        self._run.claim([task], submission)
         self._run.journal.submit(submission)
         gpus = self._run.gpus.take(task.request.gpu, submission.token)
         self._accept([task], submission, to_this_machine(job, Path(submission.folder), gpus))

@@ -25,6 +25,7 @@ class Task:
     request: Request
     command: str
     newest_input: float = 0.0  # when an input had changed last
+    fenced: tuple[str, ...] = ()  # one output of each job that it runs
     timeouts_before: int = 0
     submission: Submission | None = None
     index: int = 0
