@@ -178,3 +178,19 @@ def test_two_interrupts_of_snakemake_itself_during_a_slow_sbatch(slurm, tmp_path
     text, _ = process.communicate(timeout=300)
     assert [job["cancelled"] for job in slurm.jobs()] == [True, True], text
     assert "cancelling 2 jobs: 1" in text and "all of them have ended" in text and "Traceback" not in text
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_snakemake_whose_jobs_no_cluster_takes(slurm, tmp_path):
+    (tmp_path / "Snakefile").write_text(WORKFLOW)
+    slurm.set("limit", 0)
+    command = [sys.executable, "-m", "snakemake", "--executor", "submitit", "--jobs", "2"]
+    command += ["--seconds-between-status-checks", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while len(slurm.calls("sbatch")) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 1 and "Snakemake was told to end before the cluster took it" in text
+    assert "does not take 2 jobs of make at once" in text and "--submitit-max-array-size" in text

@@ -8,8 +8,9 @@ from snakemake_executor_plugin_submitit.decide import CONFIRM_S, RESULT_LAG_S, O
 from snakemake_executor_plugin_submitit.doctor import arrays, partitions, preemption, requeues
 from snakemake_executor_plugin_submitit.endings import failure_reason, reason_without_result
 from snakemake_executor_plugin_submitit.messages import few
+from snakemake_executor_plugin_submitit.reasons import advice
 from snakemake_executor_plugin_submitit.request import BadRequest, request_of, slurm_options
-from snakemake_executor_plugin_submitit.sbatch_errors import Deferred, Rejected, classify
+from snakemake_executor_plugin_submitit.sbatch_errors import Deferred, Rejected, TooMany, classify
 from snakemake_executor_plugin_submitit.states import STATES, Meaning, meaning
 from snakemake_executor_plugin_submitit.task import grouped
 
@@ -178,26 +179,55 @@ def test_the_configuration_is_read():
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "outage"),
+    ("said", "kind"),
     [
-        (
-            "sbatch: error: Batch job submission failed: Invalid account or account/partition combination",
-            Rejected,
-            None,
-        ),
-        ("sbatch: error: invalid partition specified: nix", Rejected, None),
-        ("sbatch: error: Batch job submission failed: Requested node configuration is not available", Rejected, None),
-        ("sbatch: error: Socket timed out on send/recv operation", Deferred, True),
-        ("sbatch: error: Unable to contact slurm controller (connect failure)", Deferred, True),
-        ("sbatch: error: QOSMaxSubmitJobPerUserLimit", Deferred, True),
-        ("", Deferred, True),
-        ("sbatch: error: something new", Deferred, False),
+        ("Batch job submission failed: Invalid account or account/partition combination", Rejected),
+        ("invalid partition specified: nix", Rejected),
+        ("Batch job submission failed: Requested node configuration is not available", Rejected),
+        ("QOSMaxWallDurationPerJobLimit\nJob violates accounting/QOS policy (job submit limit, …)", Rejected),
+        ("Access/permission denied", Rejected),
+        ("option '--mem' requires an argument", Rejected),
+        ("Socket timed out on send/recv operation", Deferred),
+        ("Unable to contact slurm controller (connect failure)", Deferred),
+        ("Slurm backup controller in standby mode", Deferred),
+        ("Invalid authentication credential", Deferred),
+        ("I/O error writing script/environment to file", Deferred),
+        ('Unable to resolve "head": Unknown host', Deferred),
+        ("Required partition not available (inactive or drain)", Deferred),
+        ("", Deferred),
+        ("something new", Deferred),
+        ("QOSMaxSubmitJobPerUserLimit\nJob violates accounting/QOS policy (job submit limit, …)", TooMany),
+        ("AssocMaxSubmitJobLimit", TooMany),
+        ("Slurm temporarily unable to accept job, sleeping and retrying", TooMany),
     ],
 )
-def test_what_sbatch_says_is_understood(said, kind, outage):
-    error = classify(RuntimeError(said))
-    assert isinstance(error, kind)
-    assert getattr(error, "outage", None) == outage
+def test_what_sbatch_says_is_understood(said, kind):
+    assert type(classify(RuntimeError(f"sbatch: error: {said}" if said else said))) is kind
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "named"),
+    [
+        ("PENDING", "JobHeldAdmin", "ask for: scontrol release 7"),
+        ("PENDING", "JobHeldUser", "scontrol release 7"),
+        ("PENDING", "job requeued in held state", "scontrol release 7"),
+        ("PENDING", "launch failed requeued held", "a node could not start it"),
+        ("REQUEUE_HOLD", "None", "REQUEUE_HOLD: an administrator holds it"),
+        ("PENDING", "PartitionTimeLimit", "lower runtime"),
+        ("PENDING", "BadConstraints", "slurm_constraint"),
+        ("PENDING", "DependencyNeverSatisfied", "slurm_extra"),
+        ("PENDING", "AssocMaxWallDurationPerJobLimit", "more than a job may have"),
+        ("PENDING", "QOSMaxGRESPerJob", "more than a job may have"),
+        ("PENDING", "AssocGrpCPUMinutesLimit", "budget"),
+        *(("PENDING", reason, None) for reason in ("Priority", "Resources", "None", "BeginTime", "Dependency", "")),
+        ("PENDING", "ReqNodeNotAvail, UnavailableNodes:n1", None),
+        ("PENDING", "QOSMaxJobsPerUserLimit", None),
+        ("PENDING", "JobArrayTaskLimit", None),
+    ],
+)
+def test_a_reason_that_never_passes_comes_with_a_way_out(state, reason, named):
+    text = advice("7", state, reason)
+    assert named in text if named else text is None
 
 
 def test_attempts_survive_a_line_that_was_cut_short(tmp_path):

@@ -14,6 +14,7 @@ from snakemake_executor_plugin_submitit.decide import Outcome
 from snakemake_executor_plugin_submitit.journal import Journal, JournalTask, Submission
 from snakemake_executor_plugin_submitit.messages import Messages
 from snakemake_executor_plugin_submitit.reattach import Orphan, OrphanedJobs
+from snakemake_executor_plugin_submitit.records import Record
 from snakemake_executor_plugin_submitit.request import request_of
 from snakemake_executor_plugin_submitit.run import Run
 from snakemake_executor_plugin_submitit.slurm import Answer
@@ -30,13 +31,15 @@ class FakeCluster:
     """Answers with the states that a test sets, None for an outage; remembers what it is asked."""
 
     def __init__(self):
-        self.known, self.names, self.cancelled, self.queries = {}, {}, [], 0
+        self.known, self.names, self.cancelled, self.queries, self.reason = {}, {}, [], 0, "None"
 
     def states(self, handles, since):
         self.queries += 1
         if self.known is None:
             return Answer()
-        return Answer({one.id: self.known[one.id] for one in handles if one.id in self.known}, True)
+        known = [one for one in handles if one.id in self.known]
+        records = {one.id: Record(self.known[one.id], "0", self.reason, "n1", "") for one in known}
+        return Answer({one: record.state for one, record in records.items()}, True, records)
 
     def find(self, job_name):
         return self.names.get(job_name)
@@ -182,8 +185,10 @@ def test_a_job_that_is_gone_and_asked_for_a_restart_is_submitted_again(run, assi
 
 
 def test_a_requeue_and_a_hold_are_reported_once(run, assigned, caplog):
-    for state in ("RUNNING", "REQUEUE_HOLD", "REQUEUE_HOLD"):
-        run.cluster.known = {"7": state}
-        Watch(run).round([assigned])
+    watch = Watch(run)
+    for state, reason in (("RUNNING", "None"), ("PENDING", "JobHeldAdmin"), ("PENDING", "JobHeldAdmin")):
+        run.cluster.known, run.cluster.reason = {"7": state}, reason
+        watch._next_query = 0
+        watch.round([assigned])
     assert caplog.text.count("job 7 (train) is back in the queue") == 1
-    assert caplog.text.count("job 7 (train) is held (REQUEUE_HOLD)") == 1
+    assert caplog.text.count("job 7 (train) does not start by itself: JobHeldAdmin: an administrator holds it") == 1

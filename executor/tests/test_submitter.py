@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 
 import pytest
+from fake_slurm import FakeSlurm
 
 from snakemake_executor_plugin_submitit import ExecutorSettings, attempts
 from snakemake_executor_plugin_submitit.canceller import Canceller, cancel_ids
@@ -14,7 +15,7 @@ from snakemake_executor_plugin_submitit.messages import Messages
 from snakemake_executor_plugin_submitit.request import request_of
 from snakemake_executor_plugin_submitit.run import Run
 from snakemake_executor_plugin_submitit.slurm import Commands, Slurm
-from snakemake_executor_plugin_submitit.submitter import UNEXPECTED_FAILURES, Submitter
+from snakemake_executor_plugin_submitit.submitter import Submitter
 from snakemake_executor_plugin_submitit.task import Batch, Task
 
 ACCEPTS = 'echo "Submitted batch job 7"'
@@ -111,15 +112,49 @@ def test_a_hopeless_request_is_refused_at_once(run, submitter, program):
     assert run.journal.live() == [] and submitter.give_up() == []
 
 
-def test_an_unknown_failure_is_tried_a_few_times(submitter, program):
-    program("sbatch", FAILS.format("something new"))
+@pytest.mark.parametrize("said", ["something new", "Unable to contact slurm controller"])
+def test_a_failure_is_waited_out_for_the_stated_time(run, submitter, program, said):
+    program("sbatch", FAILS.format(said))
     batch = Batch([task()])
+    for _ in range(8):
+        submitter.send(batch)
+    assert submitter.refused == []
+    batch.failing_since -= 3600 * run.settings.max_outage
     submitter.send(batch)
-    while not submitter.refused:
+    assert submitter.refused[0].startswith("sbatch has failed for 24 hours (--submitit-max-outage): sbatch: error: ")
+
+
+LIMIT = "AssocMaxSubmitJobLimit"
+
+
+def test_a_limit_on_the_number_of_jobs_makes_batches_smaller(run, submitter, tmp_path, monkeypatch, caplog):
+    fake = FakeSlurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", fake.path)
+    fake.set("limit", 10)
+    tasks = [task(str(number)) for number in range(23)]
+    submitter.send(Batch(tasks))
+    assert len(submitter.accepted) == len(fake.jobs()) == 10
+    assert caplog.text.count("--submitit-max-array-size sets how many go up at once") == 1
+    assert len(fake.calls("sbatch")) < 12
+    submitter.send_due()  # too early
+    fake.set("limit", 100)
+    for batch in submitter._deferred:
         batch.due = 0
-        submitter.send_due()
-    assert batch.tries == UNEXPECTED_FAILURES
-    assert submitter.refused[0].startswith(f"sbatch failed {UNEXPECTED_FAILURES} times: ")
+    submitter.send_due()
+    assert sorted(map(id, submitter.accepted)) == sorted(map(id, tasks)) and len(fake.jobs()) == 23
+    assert submitter.refused == []
+    assert len([one for submission in run.journal.live() for one in submission.live]) == 23
+
+
+def test_after_sigterm_what_was_not_submitted_is_refused_and_what_was_taken_is_waited_for(submitter, program, tmp_path):
+    program("sbatch", FAILS.format(LIMIT))
+    submitter.send(Batch([task("a")]))
+    program("sbatch", OUTAGE)
+    submitter.send(Batch([task("b")]))
+    program("squeue", 'echo "9|$(id -u)"')
+    submitter.refuse_deferred()
+    assert submitter.refused == ["Snakemake was told to end before the cluster took it"]
+    assert [one.key for one in submitter.accepted] == ["key b"]
 
 
 def test_nothing_is_submitted_once_jobs_are_cancelled(run, submitter, program, tmp_path):

@@ -69,7 +69,8 @@ class Executor(InterruptibleExecutor):
             return
         self.interrupt_guard.repeat_if_lost()
         try:
-            await asyncio.to_thread(self.submitter.send_due)
+            told_to_end = getattr(self.workflow.scheduler, "_user_kill", None)  # by SIGTERM
+            await asyncio.to_thread(self.submitter.refuse_deferred if told_to_end else self.submitter.send_due)
             tasks = [task for info in infos if (task := info.aux["task"]).submission is not None]
             outcomes = await asyncio.to_thread(self.watch.round, tasks) if tasks else {}
         except Exception:

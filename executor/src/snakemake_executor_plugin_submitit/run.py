@@ -96,7 +96,7 @@ class Run:
 
     def array_size(self) -> int:
         """Return how many jobs an array may have."""
-        most = self.cluster.max_array_size()
+        most = max(1, self.cluster.max_array_size())  # 0 is SLURM's way to switch arrays off
         return min(self.settings.max_array_size, most) if self.settings.max_array_size else most
 
 

@@ -83,7 +83,7 @@ def to_slurm(jobs: Sequence[NodeJob], submission: Submission, request: Request, 
     try:
         return executor.submit_array([*jobs])[0].job_id.partition("_")[0]
     except FailedSubmissionError as error:
-        raise Deferred(str(error), outage=False) from error
+        raise Deferred(str(error)) from error
     except (FailedJobError, OSError) as error:
         raise classify(error) from error
 

@@ -105,7 +105,7 @@ class Batch:
 
     tasks: list[Task]
     tries: int = 0
-    unexpected_failures: int = 0  # failures that are not known to be an outage
+    failing_since: float | None = None
     due: float = 0.0
     submission: Submission | None = None  # of a try whose outcome is unknown
 

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from snakemake_executor_plugin_submitit import attempts, folders
 from snakemake_executor_plugin_submitit.decide import Outcome, decide
+from snakemake_executor_plugin_submitit.messages import few
+from snakemake_executor_plugin_submitit.reasons import advice
 from snakemake_executor_plugin_submitit.run import Run
 from snakemake_executor_plugin_submitit.slurm import Answer
-from snakemake_executor_plugin_submitit.states import HELD, Meaning, bare, is_alive, meaning
+from snakemake_executor_plugin_submitit.states import Meaning, is_alive, meaning
 from snakemake_executor_plugin_submitit.task import Task
 
 FIRST_QUERY_S = 5.0  # after a submission, an error or anything unsettled
@@ -21,6 +23,7 @@ class Watch:
         self._interval = FIRST_QUERY_S
         self._next_query = 0.0
         self._last_query = float("-inf")
+        self._reported: set[tuple[str, str]] = set()  # submissions, and why they do not start
 
     def hurry(self) -> None:
         """Query soon again: something has just changed."""
@@ -32,6 +35,8 @@ class Watch:
         results = _results(tasks)
         open_tasks = [task for task in tasks if results.get(task) != "success"]
         answer = self._query(open_tasks, any(results.get(task) == "error" for task in open_tasks))
+        if answer is not None:
+            self._report_stuck(tasks, answer)
         return {task: self._outcome(task, results.get(task), answer) for task in tasks}
 
     def _query(self, tasks: Sequence[Task], error_seen: bool) -> Answer | None:
@@ -65,16 +70,26 @@ class Watch:
         wants_restart = attempts.wants_restart(entries)
         return decide(result, state, held_s, wants_restart, self._run.settings.patience)
 
+    def _report_stuck(self, tasks: Sequence[Task], answer: Answer) -> None:
+        """Say once of each job, or array, why it will never start by itself."""
+        stuck: dict[tuple[str, str], list[Task]] = {}
+        for task in tasks:
+            record = answer.records.get(task.job_id)
+            waits = record is not None and meaning(record.state) is Meaning.WAITING
+            text = advice(task.assignment.job_id or "", record.state, record.detail) if record and waits else None
+            if text and (task.assignment.token, text) not in self._reported:
+                stuck.setdefault((task.assignment.token, text), []).append(task)
+        self._reported |= stuck.keys()
+        for (_, text), group in stuck.items():
+            ids = few(task.job_id for task in group)
+            self._run.messages.warning(f"job {ids} ({group[0].rule}) does not start by itself: {text}")
+
     def _report(self, task: Task, state: str) -> None:
-        """Report requeues, and jobs that only an administrator can release."""
+        """Report requeues."""
         if meaning(state) is Meaning.WAITING and task.was_running:
             summary = attempts.summary(task.read_attempts(), self._run.settings.max_timeouts, task.timeouts_before)
             reason = f": {summary}" if summary else ""
             self._run.messages.info(f"job {task.job_id} ({task.rule}) is back in the queue{reason}")
-        if bare(state) in HELD and bare(task.state or "") not in HELD:
-            self._run.messages.info(
-                f"job {task.job_id} ({task.rule}) is held ({state}); release it with scontrol release"
-            )
         task.was_running = meaning(state) is Meaning.RUNNING
 
 
