@@ -104,6 +104,14 @@ def test_the_accounting_knows_a_job_whose_id_squeue_shows_for_another(cluster, t
     assert answer.states == {"7": "FAILED"} and answer.strangers == set()
 
 
+def test_one_byte_in_another_encoding_hides_no_state(cluster, tmp_path):
+    (tmp_path / "squeue.txt").write_text(line("7") + "\n")
+    (tmp_path / "squeue").write_text(
+        f"#!/bin/sh\nprintf '\\344\\n' >&2; printf '\\344\\n'; cat {tmp_path}/squeue.txt\n"
+    )
+    assert cluster.states([HANDLE], 1e9).states == {"7": "RUNNING"}
+
+
 def test_while_squeue_fails_scancel_compares_names(cluster, tmp_path):
     (tmp_path / "squeue").write_text("#!/bin/sh\nexit 1\n")
     cluster.cancel([HANDLE, replace(HANDLE, id="8"), Handle("9", "smk-x-1")])

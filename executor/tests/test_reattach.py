@@ -173,6 +173,55 @@ def test_a_recorded_end_is_a_proof_where_the_result_could_not_be_written(run, as
     assert Watch(run).round([assigned]) == {assigned: Outcome.SUCCESS}
 
 
+@pytest.fixture
+def second(run, task, tmp_path):
+    """Return another task, which has succeeded, in a folder of its own."""
+    other, folder = replace(task), tmp_path / "second"
+    folder.mkdir()
+    submission = replace(submitted(task, tmp_path, job_id="8"), folder=str(folder))
+    run.assign(other, submission, 0)
+    (folder / "8_0_result.pkl").write_bytes(pickle.dumps(("success", "")))
+    return other
+
+
+@pytest.mark.parametrize("garbage", [b"", b"garbage", pickle.dumps(3), b"cposix\nnothing\n."])
+def test_garbage_in_one_result_hides_no_other(run, assigned, second, tmp_path, garbage):
+    run.cluster.known = {"7": "COMPLETED"}
+    (tmp_path / "7_0_result.pkl").write_bytes(garbage)
+    watch = Watch(run)
+    assert watch.round([assigned, second]) == {assigned: Outcome.WAIT, second: Outcome.SUCCESS}
+    assigned.since -= 1000
+    watch._next_query = 0
+    assert watch.round([assigned]) == {assigned: Outcome.FAILED}
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other_and_ends_no_job(
+    run, assigned, second, tmp_path, caplog, monkeypatch
+):
+    def scandir(path, scandir=os.scandir):
+        if str(path) == str(tmp_path):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    run.cluster.known = {"7": "COMPLETED"}
+    watch = Watch(run)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", scandir)
+        for _ in range(2):
+            watch._next_query = 0
+            assert watch.round([assigned, second]) == {second: Outcome.SUCCESS}
+    assert caplog.text.count("cannot be read now (Permission denied); its jobs run on") == 1
+    (tmp_path / "7_0_result.pkl").write_bytes(pickle.dumps(("success", "")))
+    assert watch.round([assigned])[assigned] is Outcome.SUCCESS
+
+
+def test_a_record_that_cannot_be_read_hides_no_other_task(run, assigned, second, caplog):
+    run.cluster.known = {"7": "FAILED"}
+    assigned.assignment.attempts_file(0).mkdir()
+    assert Watch(run).round([assigned, second]) == {second: Outcome.SUCCESS}
+    assert "cannot be read now (Is a directory)" in caplog.text
+
+
 def test_a_half_written_result_is_none_yet(run, assigned, tmp_path):
     run.cluster.known = {"7": "RUNNING"}
     (tmp_path / "7_0_result.pkl").write_bytes(pickle.dumps(("success", "x" * 100))[:-20])

@@ -105,6 +105,12 @@ def test_a_submission_that_was_taken_without_an_answer_is_found_by_its_name(subm
     assert len(calls(tmp_path, "sbatch")) == 1
 
 
+def test_a_banner_in_another_encoding_costs_nothing(submitter, program, tmp_path):
+    program("sbatch", f"printf 'Universit\\344t\\n' >&2; {ACCEPTS}")
+    submitter.send(Batch([task()]))
+    assert [one.job_id for one in submitter.accepted] == ["7"] and len(calls(tmp_path, "sbatch")) == 1
+
+
 def test_a_hopeless_request_is_refused_at_once(run, submitter, program):
     program("sbatch", FAILS.format("invalid partition specified: nix"))
     submitter.send(Batch([task()]))

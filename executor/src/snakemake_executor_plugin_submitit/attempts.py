@@ -56,6 +56,14 @@ def read(path: Path) -> list[Entry]:
     return entries
 
 
+def read_if_possible(path: Path) -> list[Entry]:
+    """Return all entries, none while the file cannot be read."""
+    try:
+        return read(path)
+    except OSError:
+        return []
+
+
 def append(path: Path, entry: Entry) -> bool:
     """Add an entry and return whether that worked; a full disk must not end the job."""
     try:
@@ -135,9 +143,17 @@ class AttemptLog:
         self.attempt = f"{os.getpid()}-{time.time():.6f}-{socket.gethostname()}"
         self._known: dict[Path, set[str]] = {}
 
-    def read_all(self) -> dict[Path, list[Entry]]:
-        """Return what the record and the fences hold before this attempt starts."""
-        before = {file: read(file) for file in self._files}
+    def read_all(self, patience_s: float) -> dict[Path, list[Entry]]:
+        """Return what the record and the fences hold before this attempt starts; wait for what cannot be read."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                before = {file: read(file) for file in self._files}
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
         self._known = {file: {entry.attempt for entry in entries} for file, entries in before.items()}
         return before
 

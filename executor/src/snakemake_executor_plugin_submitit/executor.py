@@ -204,7 +204,7 @@ class Executor(InterruptibleExecutor):
         self.watch.hurry()
         for task in tasks:
             columns = (task.job_id, task.rule, identity.wildcards(task.job), " ".join(task.outputs), str(task.log))
-            folders.note_job(folders.private(self.run.folder), columns)
+            folders.note_job(self.run.folder, columns)
             if task.info is None:
                 task.info = SubmittedJobInfo(task.job, external_jobid=task.job_id, aux={"task": task})
                 self.report_job_submission(task.info)

@@ -49,7 +49,7 @@ def fence(base: Path, output: str) -> Path:
 def note_job(run_folder: Path, columns: Iterable[str]) -> None:
     """Add a line to the run's table of jobs; on a full disk the line is lost."""
     cells = [re.sub(r"\s", " ", cell) for cell in columns]
-    with contextlib.suppress(OSError), (run_folder / names.JOBS_TABLE).open("a") as file:
+    with contextlib.suppress(OSError), (private(run_folder) / names.JOBS_TABLE).open("a") as file:
         if file.tell() == 0:
             file.write("job\trule\twildcards\toutputs\tlog\n")
         file.write("\t".join(cells) + "\n")
@@ -67,11 +67,14 @@ def remove_unsent(folder: Path, token: str, count: int) -> None:
 
 
 def result_files(folder: Path) -> set[str]:
-    """Return the names of all results in a rule's folder, by one reading of the folder."""
+    """Return the names of all results in a rule's folder, by one reading of the folder.
+
+    Raises OSError while it cannot be read; a folder that is gone has no results.
+    """
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries if entry.name.endswith(names.RESULT_ENDING)}
-    except OSError:
+    except FileNotFoundError:
         return set()
 
 
@@ -79,7 +82,7 @@ def read_result(path: Path) -> tuple[str, str] | None:
     """Return what submitit wrote when the job ended, ('success' or 'error', text); None if it cannot be read yet."""
     try:
         kind, text = pickle.loads(path.read_bytes())
-    except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+    except Exception:  # garbage may raise anything
         return None
     return str(kind), str(text)
 

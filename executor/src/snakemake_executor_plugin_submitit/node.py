@@ -25,7 +25,7 @@ from snakemake_executor_plugin_submitit import attempts, processes
 from snakemake_executor_plugin_submitit.attempts import AttemptLog, Entry
 from snakemake_executor_plugin_submitit.messages import write_to_job_log
 from snakemake_executor_plugin_submitit.processes import JobProcess
-from snakemake_executor_plugin_submitit.requeue import requeue, seconds_left
+from snakemake_executor_plugin_submitit.requeue import own_record, requeue, seconds_left
 
 TICK_S = 0.1
 REPEAT_S = 2.0  # a job that is still starting ignores SIGUSR2, so it is signalled again
@@ -46,6 +46,7 @@ class Timing:
     fence_s: float = 10.0  # between two checks whether another attempt of the same job has begun
     clock_s: float = 5.0  # slack when the time limit is compared with our own clock
     give_up_s: float = 1800.0  # for a full disk or a slurmctld that does not answer
+    patience_s: float = 120.0  # for records that cannot be read when the attempt begins
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Attempt:
 
     def run(self) -> str:
         """Run the command; return if it succeeded, raise if it failed, leave the process if it was interrupted."""
-        before = self._log.read_all()
+        before = self._log.read_all(self._timing.patience_s)
         if attempts.count(before[self._log.path], attempts.DONE):
             write_to_job_log("an earlier attempt has done this job; nothing is run again")
             return self._summary()
@@ -177,14 +178,16 @@ class Attempt:
     def _succeed(self) -> str:
         """Record the success once there is room for the result."""
         recorded = self._record(attempts.DONE)
-        wait_for_room(self._log.path, self._timing.give_up_s)
+        left_s = 60 * self._job.minutes - self._job.signal_delay_s - (time.monotonic() - self._began)
+        wait_for_room(self._log.path, min(self._timing.give_up_s, left_s))
         if not recorded:
             self._record(attempts.DONE)
         return self._summary()
 
     def _requeue_or_say_why_not(self) -> str:
         """Have an interrupted job put back into the queue and leave this process; return why if that is not allowed."""
-        left_s = seconds_left() if self._job.cluster == "slurm" else None  # SLURM's limit may have been changed
+        # SLURM's limit may have been changed.
+        left_s = seconds_left(own_record()) if self._job.cluster == "slurm" else None
         if left_s is None:
             left_s = 60 * self._job.minutes - (time.monotonic() - self._began)
         if signal.SIGTERM in self._signals.received and left_s <= self._timing.clock_s:
@@ -204,7 +207,7 @@ class Attempt:
     def _record_interruption(self, event: str) -> int:
         """Record why the job was interrupted and return how often it has timed out."""
         recorded = self._record(event)
-        used = attempts.count(attempts.read(self._log.path), attempts.TIMEOUT) + self._job.timeouts_before
+        used = attempts.count(attempts.read_if_possible(self._log.path), attempts.TIMEOUT) + self._job.timeouts_before
         # On a full disk SLURM's own count of restarts is the bound.
         return used if recorded else max(used, int(os.environ.get("SLURM_RESTART_COUNT", 0))) + 1
 
@@ -223,7 +226,12 @@ class Attempt:
 
     def _end_if_superseded(self, process: JobProcess) -> None:
         """End this attempt if another has taken its place, for example because SLURM took this node for dead."""
-        if (newer := self._log.superseding()) is not None:
+        try:
+            newer = self._log.superseding()
+        except OSError as error:  # for a while, as of an expired ticket or a file server that is away
+            write_to_job_log(f"cannot read {self._log.path} ({error.strerror}); the job goes on")
+            return
+        if newer is not None:
             submission = newer.event == attempts.CLAIM
             what = "submission has claimed its output" if submission else "attempt of this job has begun"
             write_to_job_log(f"another {what} on {newer.host}; this one ends")
@@ -238,7 +246,8 @@ class Attempt:
         return recorded
 
     def _summary(self) -> str:
-        return attempts.summary(attempts.read(self._log.path), self._job.max_timeouts, self._job.timeouts_before)
+        entries = attempts.read_if_possible(self._log.path)
+        return attempts.summary(entries, self._job.max_timeouts, self._job.timeouts_before)
 
 
 def wait_for_room(log: Path, give_up_s: float) -> None:
@@ -247,6 +256,7 @@ def wait_for_room(log: Path, give_up_s: float) -> None:
     deadline, reported = time.monotonic() + give_up_s, False
     while True:
         try:
+            log.parent.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
             with probe.open("wb") as file:
                 file.write(bytes(ROOM_BYTES))
                 os.fsync(file.fileno())

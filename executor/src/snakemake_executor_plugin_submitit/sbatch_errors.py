@@ -39,9 +39,9 @@ class Deferred(Exception):
     """The cluster did not take these jobs now, or took them and could not say so."""
 
 
-def classify(error: Exception) -> Rejected | TooMany | Deferred:
-    """Return what a failed submission means; what is in no table may pass by waiting."""
-    text = " ".join(str(error).split())
+def classify(said: str) -> Rejected | TooMany | Deferred:
+    """Return what the error of a failed sbatch means; what is in no table may pass by waiting."""
+    text = " ".join(said.split())
     plain = text.lower()
     if TOO_MANY.search(plain) and not HOPELESS.search(plain):
         return TooMany(text)

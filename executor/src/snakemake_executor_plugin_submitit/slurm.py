@@ -57,6 +57,7 @@ class Commands:
                 command,
                 capture_output=True,
                 text=True,
+                errors="replace",  # a site's banner may be in any encoding
                 timeout=self._timeout_s,
                 stdin=subprocess.DEVNULL,
                 env=cleaned(os.environ),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from snakemake_executor_plugin_submitit import attempts, folders
 from snakemake_executor_plugin_submitit.decide import Outcome, decide
@@ -23,6 +24,8 @@ class Watch:
         self._interval = FIRST_QUERY_S
         self._next_query = 0.0
         self._last_query = float("-inf")
+        self._results: dict[Path, set[str]] = {}  # names of the results in each folder, as of this round
+        self._unreadable: set[Path] = set()  # folders that have been reported
         self._reported: set[tuple[str, str]] = set()  # submissions, and why they do not start
 
     def hurry(self) -> None:
@@ -31,13 +34,43 @@ class Watch:
         self._next_query = min(self._next_query, time.monotonic() + FIRST_QUERY_S)
 
     def round(self, tasks: Sequence[Task]) -> dict[Task, Outcome]:
-        """Return the outcome of each task."""
-        results = _results(tasks)
-        open_tasks = [task for task in tasks if results.get(task) != "success"]
-        answer = self._query(open_tasks, any(results.get(task) == "error" for task in open_tasks))
+        """Return the outcome of each task; one that cannot be looked at now is waited for, and hides no other."""
+        tasks = self._readable(tasks)
+        results = {task: self._result(task) for task in tasks}
+        open_tasks = [task for task in tasks if results[task] != "success"]
+        answer = self._query(open_tasks, any(results[task] == "error" for task in open_tasks))
         if answer is not None:
             self._report_stuck(tasks, answer)
-        return {task: self._outcome(task, results.get(task), answer) for task in tasks}
+        outcomes = {}
+        for task in tasks:
+            try:
+                outcomes[task] = self._outcome(task, results[task], answer)
+            except OSError as error:
+                self._report_unreadable(task.folder, error)
+        return outcomes
+
+    def _readable(self, tasks: Sequence[Task]) -> list[Task]:
+        """Read the folders, and return the tasks of those that can be read."""
+        self._results = {}
+        for folder in {task.folder for task in tasks}:
+            try:
+                self._results[folder] = folders.result_files(folder)
+                self._unreadable.discard(folder)
+            except OSError as error:
+                self._report_unreadable(folder, error)
+        return [task for task in tasks if task.folder in self._results]
+
+    def _report_unreadable(self, folder: Path, error: OSError) -> None:
+        if folder not in self._unreadable:
+            self._unreadable.add(folder)
+            self._run.messages.warning(f"{folder} cannot be read now ({error.strerror}); its jobs run on")
+
+    def _result(self, task: Task) -> str | None:
+        """Return 'success' or 'error' if the task has left a result."""
+        if task.result_file.name not in self._results[task.folder]:
+            return None
+        result = folders.read_result(task.result_file)
+        return None if result is None else result[0]
 
     def _query(self, tasks: Sequence[Task], error_seen: bool) -> Answer | None:
         """Query the cluster if it is time to, None otherwise; the interval grows while there is nothing new."""
@@ -91,11 +124,3 @@ class Watch:
             reason = f": {summary}" if summary else ""
             self._run.messages.info(f"job {task.job_id} ({task.rule}) is back in the queue{reason}")
         task.was_running = meaning(state) is Meaning.RUNNING
-
-
-def _results(tasks: Sequence[Task]) -> dict[Task, str]:
-    """Return 'success' or 'error' of the tasks that have left a result."""
-    existing = {folder: folders.result_files(folder) for folder in {task.folder for task in tasks}}
-    files = {task: task.result_file for task in tasks}
-    results = {task: folders.read_result(file) for task, file in files.items() if file.name in existing[file.parent]}
-    return {task: result[0] for task, result in results.items() if result is not None}
