@@ -123,6 +123,7 @@ def test_a_secret_is_on_no_command_line_and_in_no_file(folder):
             "rule make: resource slurm_extra: --array is set by",
         ),
         (["a.txt", "--submitit-cluster", "slrum"], "unknown cluster 'slrum'; legal: slurm, local, debug"),
+        (["a.txt", "--submitit-folder", "/etc/hostname"], "cannot be used (File exists)"),
         (["a.txt", "--submitit-signal-delay", "1"], "--submitit-signal-delay: 1 is too small"),
         (["a.txt", "--submitit-use-srun", "perhaps"], "'perhaps' is neither true nor false"),
     ],

@@ -69,6 +69,7 @@ def test_completed_without_a_result_is_no_success():
     assert decide(None, "COMPLETED", RESULT_LAG_S - 1, False, 180) is Outcome.WAIT
     assert decide(None, "COMPLETED", RESULT_LAG_S, False, 180) is Outcome.FAILED
     assert "left no result" in reason_without_result("COMPLETED")
+    assert reason_without_result("FAILED", "0:53, n3") == "no result; SLURM says FAILED (0:53, n3)"
     assert reason_without_result("NODE_FAIL") == "no result; SLURM says NODE_FAIL"
     assert meaning("COMPLETED") is Meaning.COMPLETED
 

@@ -11,6 +11,7 @@ import pytest
 
 from snakemake_executor_plugin_submitit import ExecutorSettings, attempts
 from snakemake_executor_plugin_submitit.decide import Outcome
+from snakemake_executor_plugin_submitit.endings import Endings
 from snakemake_executor_plugin_submitit.journal import Journal, JournalTask, Submission
 from snakemake_executor_plugin_submitit.messages import Messages
 from snakemake_executor_plugin_submitit.reattach import Orphan, OrphanedJobs
@@ -231,6 +232,22 @@ def test_a_half_written_result_is_none_yet(run, assigned, tmp_path):
 def test_a_job_that_is_gone_and_asked_for_a_restart_is_submitted_again(run, assigned):
     attempts.append(assigned.assignment.attempts_file(0), attempts.Entry(attempts.PREEMPTED, "1-1", 1.0))
     assert Watch(run).round([assigned]) == {assigned: Outcome.AGAIN}
+
+
+def test_a_failure_without_a_log_names_the_node(run, assigned):
+    run.cluster.known, run.cluster.reason = {"7": "FAILED"}, "RaisedSignal:53"
+    assigned.since -= 1000
+    Watch(run).round([assigned])
+    text = Endings(run).fail(assigned)
+    assert text.startswith(
+        "job 7 of train: no result; SLURM says FAILED (RaisedSignal:53, n1); no log, so that the node"
+    )
+
+
+@pytest.mark.parametrize(("most", "expected"), [(0, 1), (1, 1), (1001, 1001)])
+def test_arrays_that_are_switched_off_mean_single_jobs(run, most, expected):
+    run.cluster.max_array_size = lambda: most
+    assert run.array_size() == expected
 
 
 def test_a_requeue_and_a_hold_are_reported_once(run, assigned, caplog):

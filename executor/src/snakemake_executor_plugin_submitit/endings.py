@@ -35,9 +35,12 @@ class Endings:
     def fail(self, task: Task) -> str:
         """Remove what a failed task leaves, its logs excepted; return why it failed, where its log is, and its end."""
         result = folders.read_result(task.result_file)
-        reason = failure_reason(result[1]) if result else reason_without_result(task.state)
+        reason = failure_reason(result[1]) if result else reason_without_result(task.state, task.where)
         tail = folders.last_lines(task.log, LOG_LINES)
-        text = f"job {task.job_id} of {task.rule}: {reason}; log: {task.log}\n"
+        log = (
+            f"log: {task.log}" if task.log.exists() else f"no log, so that the node could not write into {task.folder}"
+        )
+        text = f"job {task.job_id} of {task.rule}: {reason}; {log}\n"
         self._remove(task, logs=False)
         return f"{text}Its last lines:\n{tail}\n" if tail else text
 
@@ -70,11 +73,11 @@ class Endings:
         self._run.tasks.pop(task.job_id, None)
 
 
-def reason_without_result(state: str | None) -> str:
+def reason_without_result(state: str | None, where: str = "") -> str:
     """Return why a job without a result has failed."""
     if bare(state or "") == "COMPLETED":
         return "it ended with exit status 0, but left no result, so nothing proves that it ran"
-    return f"no result; SLURM says {state or 'that it does not know it'}"
+    return f"no result; SLURM says {state or 'that it does not know it'}{f' ({where})' if where else ''}"
 
 
 def failure_reason(trace: str) -> str:

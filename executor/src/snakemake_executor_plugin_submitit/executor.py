@@ -222,10 +222,12 @@ def open_run(workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterfac
     settings: ExecutorSettings = workflow.executor_settings or ExecutorSettings()
     messages = Messages(logger)
     cluster = open_cluster(settings, messages)
-    base = folders.private(Path(settings.folder).expanduser().absolute())
+    base = Path(settings.folder).expanduser().absolute()
+    if settings.cluster == "slurm" and "%" in str(base):
+        raise WorkflowError(f"--submitit-folder: {base} has a %, which sbatch would replace; set a folder without one")
     try:
-        journal = Journal(base / names.JOURNAL)
-    except InUse as error:
+        journal = Journal(folders.own(base) / names.JOURNAL)
+    except (folders.BadFolder, InUse) as error:
         raise WorkflowError(str(error)) from None
     earlier = journal.live()
     folders.prune(base, settings.keep_days, [Path(one.folder) for one in earlier])

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import pickle
+import pwd
 import re
 import shutil
 import time
@@ -24,10 +25,30 @@ FENCES_KEPT_DAYS = 90  # longer than any job runs
 RUN = re.compile(r"\d{8}-\d{6}-\d+")
 
 
+class BadFolder(Exception):
+    """A folder cannot hold pickles, in one sentence."""
+
+
+def own(folder: Path) -> Path:
+    """Return the folder of all runs, made if need be; raise BadFolder where it is not this user's.
+
+    One that exists keeps its mode: it may be shared for other reasons, or be /tmp.
+    """
+    way_out = "set a folder of your own with --submitit-folder"
+    try:
+        private(folder)
+        owner = folder.stat().st_uid
+    except OSError as error:
+        raise BadFolder(f"{folder} cannot be used ({error.strerror}); {way_out}") from error
+    if owner != os.getuid():
+        raise BadFolder(f"{folder} belongs to {_user(owner)}, but jobs run what lies in it; {way_out}")
+    return folder
+
+
 def private(folder: Path) -> Path:
-    """Make a folder that only its owner may enter: a pickle is code."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    """Return a folder; if it has to be made, only its owner may enter, since a pickle is code."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 
@@ -124,6 +145,13 @@ def prune_fences(base: Path) -> None:
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < oldest:
                 path.unlink()
+
+
+def _user(uid: int) -> str:
+    try:
+        return f"user {pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"user {uid}"
 
 
 def _remove(folder: Path, files: Iterable[str]) -> None:

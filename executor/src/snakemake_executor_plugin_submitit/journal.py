@@ -98,7 +98,7 @@ class Journal:
         """Lock the journal; raise InUse if another process holds it."""
         self.path = path
         self._lock = _lock(path)
-        path.touch()
+        path.touch(mode=0o600)
         self._unwritten: list[str] = []
 
     def live(self, oldest: float = 0) -> list[Submission]:
@@ -157,7 +157,7 @@ class Journal:
     def _flush(self) -> None:
         """Append what is unwritten, each line between newlines, so that a line cut short spoils no other."""
         data = "".join(f"\n{line}\n" for line in self._unwritten).encode()
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             if data and os.write(descriptor, data) != len(data):
                 raise OSError("the disk is full")

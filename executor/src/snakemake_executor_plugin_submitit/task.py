@@ -33,6 +33,7 @@ class Task:
     # The last observation:
     result: str | None = None
     state: str | None = None
+    where: str = ""  # SLURM's reason or exit code, and the nodes
     since: float = field(default_factory=time.monotonic)  # when result and state became these
     was_running: bool = False
     finished: bool = False  # reported to Snakemake as failed, though it was never, or not again, submitted

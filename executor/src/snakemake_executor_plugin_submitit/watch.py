@@ -94,6 +94,8 @@ class Watch:
         if answer is None:
             return Outcome.WAIT
         state = answer.states.get(task.job_id, "" if answer.complete else None)
+        if (record := answer.records.get(task.job_id)) is not None:
+            task.where = ", ".join(filter(None, (record.detail, record.nodes)))
         if state:
             self._report(task, state)
         held_s = task.observe(result, state)
