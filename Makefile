@@ -34,14 +34,13 @@ help: ## List the targets
 small: $(INSTALLED) ## Set up where needed, then all nine figures at small scale, in paper_figures/small
 	$(BIN)/snakemake small --cores $(CORES)
 
-# Fig. 9 goes first, with the threads that the paper's scale gives it: a training with one alone decodes its images
-# itself, without workers. The many short jobs of the others are done sooner side by side, on a core each.
+.PHONY: smoke
+smoke: $(INSTALLED) ## A smoke test: the paper's own nine figures, a few steps a run on tiny data, in paper_figures/rehearsal
+	@$(BIN)/smoothing smoke --cores $(CORES)
+
 .PHONY: rehearse
-rehearse: $(INSTALLED) ## The paper's own nine figures, a few steps a run, on tiny archives: paper_figures/rehearsal
-	$(BIN)/python tests/write_rehearsal_data.py
-	$(BIN)/snakemake paper_figures/rehearsal/fig9.pdf --cores $(CORES)
-	$(BIN)/snakemake rehearsal --cores $(CORES) \
-	    --set-threads train=1 train_keeping_posterior=1 measure_label_noise=1
+rehearse: smoke ## The former name of 'make smoke'
+	@echo "'make rehearse' is now 'make smoke', or 'smoothing smoke'"
 
 .PHONY: why
 why: $(INSTALLED) ## Show what would run, and why, and run nothing: SCALE (paper), FIG (all of its figures)

@@ -21,7 +21,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from adaptive_smoothing.core import environment, parquet, paths
-from adaptive_smoothing.core.specification import RunSpec
+from adaptive_smoothing.core.specification import RunSpec, fingerprint
 from adaptive_smoothing.pipeline import plan
 from adaptive_smoothing.results import collect
 from adaptive_smoothing.training import job, metrics
@@ -57,6 +57,13 @@ def write(folder: Path, figure: plan.FigurePlan, count: int) -> list[str]:
     return files
 
 
+def asked_of(figure: plan.FigurePlan, count: int) -> dict[str, list[str]]:
+    """Return what a plan of these runs asks of their records."""
+    codes = [figure.asked["codes"][number % len(figure.runs)] for number in range(count)]
+    specifications = [fingerprint(spec.plain()) for spec in runs_of(figure, count)]
+    return {"specifications": specifications, "codes": codes, "measuring_codes": []}
+
+
 def with_dataset(files: list[str]) -> pa.Table:
     """Return the rows of all files by way of a pyarrow dataset, and read what made each."""
     schemas = [pq.read_schema(file) for file in files]
@@ -86,6 +93,7 @@ def main() -> None:
         output = str(Path(temporary) / "table.parquet")
         names = [str(number) for number in range(count)]
         fields: dict[str, Any] = {"description": figure.description, "runs": names, "metrics": files}
+        fields |= {"asked": asked_of(figure, count)}
         fields |= {"folders": [""] * count, "output": output, "code": figure.code, "strict": False}
         ways: dict[str, Callable[[], object]] = {
             "collect (table written, fsync)": lambda: collect.collect(**fields),

@@ -5,7 +5,8 @@
 
 Prints a Markdown table: wall time, calls of SLURM's commands (counted by scripts in front of them on PATH), processor
 time of the head, and how many of the jobs' files are there in the end. The other plugin gets an environment
-of its own, since Snakemake imports each plugin that it finds at every start. Needs what executor/tests/slurm/cluster.py needs.
+of its own, since Snakemake imports each plugin that it finds at every start. Needs what
+executor/tests/slurm/cluster.py needs.
 """
 
 import argparse

@@ -33,6 +33,7 @@ rule collect:
         folders=of_figure(
             lambda scale, figure: [paths.DATASET.format(dataset=run.dataset_folder) for run in figure.runs]
         ),
+        asked=of_figure(lambda scale, figure: figure.asked),
         code=of_figure(lambda scale, figure: figure.code),
         strict=settings.strict,
     script:

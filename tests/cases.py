@@ -4,12 +4,14 @@ import contextlib
 import itertools
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import generated
 import pytest
 
-from adaptive_smoothing.core import paths
+from adaptive_smoothing.core import paths, registry
 from adaptive_smoothing.core.specification import RunSpec
 from adaptive_smoothing.data import labels, prepare, storage
 from adaptive_smoothing.pipeline import plan
@@ -32,14 +34,28 @@ def prepared_digits(folder: Path) -> Path:
 
 
 def specification(method: str, **changes: Any) -> RunSpec:
-    """Return a run of the small scale cut to three epochs of four steps; changes of a block are merged into it."""
-    small = plan.Plan("small", ROOT / "config")
-    run = next(run for run in small.runs.values() if run.method == method)
-    cut = {"epochs": 3, "evaluate_every": 1, "seed": 1, "augment": ["crop", "flip"]}
-    cut["eval_mc_samples"] = run.spec.eval_mc_samples and 2
-    plain = {**run.spec.plain(), **cut}
+    """Return a run of the small scale cut to three epochs of four steps; changes of a block are merged into it.
+
+    A method that the small scale does not use has generated hyper-parameters.
+    """
+    own = next((run.spec for run in _small().runs.values() if run.method == method), None)
+    plain = (own or next(iter(_small().runs.values())).spec).plain()
+    if own is None:
+        plain |= {"method": method, "hyperparameters": generated.options("method", method)[0]}
+    plain |= {"epochs": 3, "evaluate_every": 1, "seed": 1, "augment": ["crop", "flip"]}
+    plain["eval_mc_samples"] = 2 if has_posterior(method) else None
     merged = {key: {**plain[key], **value} if isinstance(value, dict) else value for key, value in changes.items()}
     return RunSpec.model_validate({**plain, **merged})
+
+
+@cache
+def _small() -> plan.Plan:
+    return plan.Plan("small", ROOT / "config")
+
+
+def has_posterior(method: str) -> bool:
+    """Return whether a method declares that it has a posterior."""
+    return registry.constant("method", method, "POSTERIOR") is True
 
 
 def arguments(digits: Path, folder: Path, spec: RunSpec, code: str = "code", **machine: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import pytest
 from snakemake_executor_plugin_submitit import attempts, environment, identity, slurm
 from snakemake_executor_plugin_submitit.attempts import Entry
 from snakemake_executor_plugin_submitit.decide import CONFIRM_S, RESULT_LAG_S, Outcome, decide
-from snakemake_executor_plugin_submitit.doctor import arrays, partitions, preemption, requeues
 from snakemake_executor_plugin_submitit.endings import failure_reason, reason_without_result
 from snakemake_executor_plugin_submitit.messages import few
 from snakemake_executor_plugin_submitit.reasons import advice
@@ -315,16 +314,3 @@ def test_the_reason_of_a_failure_is_found_in_submitits_traceback():
 def test_a_few_of_many_are_named():
     assert few(["a", "b"]) == "a, b"
     assert few(map(str, range(5))) == "0, 1, 2 and 2 more"
-
-
-def test_the_doctor_reads_a_configuration():
-    preempting = {"PreemptMode": "REQUEUE", "PreemptType": "preempt/partition_prio"}
-    assert preemption({}).grade == "ok"
-    assert "SIGTERM only" in preemption(preempting).text
-    assert "SIGUSR2" in preemption({**preempting, "SlurmctldParameters": "preempt_send_user_signal"}).text
-    assert arrays({"MaxArraySize": "0"}).grade == "note"
-    assert "1001" in arrays({"MaxArraySize": "1001"}).text
-    assert "--requeue" in requeues({"JobRequeue": "0"}).text
-    found = partitions("gpu*|infinite|gpu:a100:4|up\ncpu|1:00:00|(null)|down\n")
-    assert [finding.grade for finding in found] == ["ok", "note"]
-    assert "no partition shows GPUs" in partitions("cpu|1:00:00|(null)|up\n")[-1].text

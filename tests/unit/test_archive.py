@@ -10,52 +10,19 @@ import sys
 import tarfile
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
-import yaml
+import synthetic
 
-from adaptive_smoothing.core import environment, parquet, paths
+from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.figures import draw, draw_record
-from adaptive_smoothing.pipeline import plan, yaml_files
+from adaptive_smoothing.pipeline import plan
 from adaptive_smoothing.pipeline.commands import archive
-from adaptive_smoothing.results import collect
-from adaptive_smoothing.training import job, metrics
 
-ROOT = Path(__file__).parents[2]
 SCALE = "synthetic"  # plans are kept by name for a whole process: no other test may use it
 FIG9 = f"results/{SCALE}/figures/fig9.parquet"
 TABLES = [f"results/{SCALE}/figures/fig2.parquet", FIG9]
-
-
-def make_results() -> None:
-    """Write the scale and, in place of training, made-up metrics, here; then the tables of its figures."""
-    content = yaml.load((ROOT / "config/small.yaml").read_text(), Loader=yaml_files.StrictLoader)
-    content["seeds"] = [0]
-    content["figures"] = {name: content["figures"][name] for name in ("fig2", "fig9")}
-    content["figures"]["fig9"]["runs"][0]["methods"] = {"ivon": {}, "ls": {"alpha": [0, 0.3]}}
-    Path("config").mkdir()
-    Path(f"config/{SCALE}.yaml").write_text(yaml.safe_dump(content))
-    for figure in plan.load(SCALE).figures.values():
-        files = [write_metrics(run, number) for number, run in enumerate(figure.runs)]
-        table = paths.TABLE.format(scale=SCALE, figure=figure.name)
-        names = [run.name for run in figure.runs]
-        fields = {"description": figure.description, "runs": names, "metrics": files, "folders": [""] * len(names)}
-        collect.collect(**fields, output=table, code=figure.code, strict=False)
-
-
-def write_metrics(run: plan.Run, number: int) -> str:
-    file = paths.METRICS.format(scale=SCALE, run=run.name)
-    numbers = [name for name, kind in metrics.EPOCH_COLUMNS.items() if kind == pa.float64()]
-    fixed = {**dict.fromkeys(numbers, 0.5), "diverged": False}
-    fixed |= {"seconds": 1.0 + number, "device": "cpu", "threads": 1}
-    rows = [{**fixed, "epoch": epoch, "test_accuracy": 0.1 * (number + 1)} for epoch in (1, 2)]
-    described = job.describe(run.spec, run.name, SCALE)
-    table = metrics.metrics_table(described, run.spec.hyperparameters, rows)
-    made = {"specification": run.specification, "code": run.code, **environment.snapshot()}
-    parquet.write(file, table, made)
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +31,8 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        make_results()
+        synthetic.write_scale(SCALE, synthetic.content())
+        synthetic.write_results(plan.load(SCALE))
         archive.export(SCALE, "a.tar.xz")
     return folder
 
@@ -137,7 +105,7 @@ def test_the_default_name_and_missing_files(made, tmp_path, monkeypatch, capsys)
 def test_metrics_that_the_table_was_not_made_from_are_not_exported(made, tmp_path, monkeypatch, capsys):
     shutil.copytree(made, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
-    write_metrics(next(iter(plan.load(SCALE).runs.values())), 7)
+    synthetic.write_metrics(SCALE, next(iter(plan.load(SCALE).runs.values())), 7)
     refused(capsys, "export", SCALE, "c.tar.xz", sentence=f"{FIG9} was not made from the ")
 
 

@@ -11,7 +11,6 @@ import tarfile
 import time
 from pathlib import Path
 
-import formats
 import numpy as np
 import pytest
 import torchvision.datasets
@@ -22,6 +21,7 @@ from adaptive_smoothing.data.archives import unpacked
 from adaptive_smoothing.data.datasets import cifar10, cifar100, fashion_mnist, mnist
 from adaptive_smoothing.data.download import File, Part, obtain
 from adaptive_smoothing.data.types import Source
+from adaptive_smoothing.pipeline.commands.smoke import formats
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000).astype(np.uint8).tobytes()
 PACKED = gzip.compress(CONTENT, mtime=0)

@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import formats
 import numpy as np
 import pytest
 import torchvision.transforms.functional as reference
@@ -21,6 +20,7 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data import image_files, prepare, storage, types
 from adaptive_smoothing.data.datasets import clothing1m
 from adaptive_smoothing.data.types import Source
+from adaptive_smoothing.pipeline.commands.smoke import formats
 
 DECODE = types.Decode(resize=256, crop=224)
 

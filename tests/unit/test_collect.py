@@ -6,13 +6,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from synthetic import as_recorded
 
 from adaptive_smoothing.core import parquet
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.results import collect
 from adaptive_smoothing.training.metrics import COST_COLUMNS, EPOCH_COLUMNS, RUN_COLUMNS, metrics_table
 
-DESCRIPTION = {"figure": "fig7", "table": "metrics", "title": "t"}
+DESCRIPTION = {"figure": "fig7", "scale": "mine", "table": "metrics", "title": "t"}
 CODE = {"collect": "0" * 16}
 
 
@@ -35,9 +36,10 @@ def metrics(tmp_path):
     return files
 
 
-def collected(metrics, output):
+def collected(metrics, output, asked=None):
     runs = [f"run{number}" for number in range(len(metrics))]
     fields = {"description": DESCRIPTION, "runs": runs, "metrics": metrics, "folders": [""] * len(runs)}
+    fields["asked"] = as_recorded(metrics) if asked is None else asked
     collect.collect(**fields, output=str(output), code=CODE, strict=False)
     return output.read_bytes()
 

@@ -1,49 +1,16 @@
 """A scale's YAML: what is refused, and with which sentence."""
 
-import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
+from edited_scales import ROOT, SMALL, accepted, changed, refused
 
+from adaptive_smoothing.core import registry
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan, scales, validation, yaml_files
 
-ROOT = Path(__file__).parents[2]
-SMALL = yaml_files.read(ROOT / "config/small.yaml", ())
-
-
-def refused(folder, content):
-    """Return the sentence that refuses a scale with this content (a mapping or text), without the folder's name."""
-    text = content if isinstance(content, str) else yaml.safe_dump(content)
-    (folder / "mine.yaml").write_text(text)
-    with pytest.raises(UserError) as caught:
-        plan.Plan("mine", folder)
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    assert sentence.startswith(f"{folder}/mine.yaml")
-    return sentence.removeprefix(f"{folder}/")
-
-
-def accepted(folder, content):
-    (folder / "mine.yaml").write_text(yaml.safe_dump(content))
-    return plan.Plan("mine", folder)
-
-
-def changed(*changes):
-    """Return the small scale with values replaced at paths such as 'setups/digits/epochs' (None: key removed)."""
-    content = json.loads(json.dumps(SMALL))  # a copy without YAML's shared pieces
-    for path, value in changes:
-        *parents, last = path.split("/")
-        node = content
-        for key in parents:
-            node = node[int(key) if isinstance(node, list) else key]
-        if value is None:
-            del node[last]
-        else:
-            node[last] = value
-    return content
+METHODS = ", ".join(registry.names("method"))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +34,7 @@ def changed(*changes):
             1,
             ", datasets.digits.options: unknown key 'size' (did you mean 'test_size",
         ),
-        ("noises/pair20/kind", "pairs", ", noises.pair20: unknown noise 'pairs' (did you mean 'pair'?); legal: "),
+        ("noises/pair20/kind", "pairs", ", noises.pair20.kind: unknown noise 'pairs' (did you mean 'pair'?); legal: "),
         ("noises/pair20/rat", 0.1, ", noises.pair20: unknown key 'rat' (did you mean 'rate'?); legal: rate"),
         ("noises/pair20/rate", 1.5, ", noises.pair20.rate: 1.5 is not allowed; it must be less than or equal to 1"),
         ("noises/kappa0.5/kappa", 0.7, ", figures.fig7.runs[0].noises: noise 'kappa0.5' on dataset 'digits': "),
@@ -90,7 +57,7 @@ def test_a_wrong_key_or_value_is_named_where_it_stands(tmp_path, path, value, se
         ("epochs", 1.5, ".epochs: 1.5 is not allowed; it must be a whole number"),
         ("augment", ["crap"], ".augment[0]: unknown value 'crap' (did you mean 'crop'?); legal: crop, flip"),
         ("performance", True, ".performance: true is not allowed; it must be a mapping"),
-        ("methods/adam", {}, ".methods: unknown method 'adam'; legal: ivon, ls, ols, sam"),
+        ("methods/adam", {}, f".methods: unknown method 'adam'; legal: {METHODS}"),
         ("methods/ls", [1], ".methods.ls: [1] is not allowed; it must be a mapping"),
         (
             "model/name",
@@ -120,7 +87,7 @@ def test_a_mistake_in_a_setup_is_named_where_it_stands(tmp_path, path, value, se
         ("lr", float("inf"), ".lr: Infinity is not allowed; it must be a finite number"),
         ("lr", "fast", '.lr: "fast" is not allowed; it must be a number'),
         ("alpha", 1.2, ".alpha: 1.2 is not allowed; it must be less than or equal to 1"),
-        ("schedule/kind", "cosin", ".schedule: unknown kind 'cosin' (did you mean 'cosine'?); legal: cosine, step"),
+        ("schedule/kind", "cosin", ".schedule.kind: unknown kind 'cosin' (did you mean 'cosine'?); legal: cosine, step"),
         ("schedule/kind", None, ".schedule: key 'kind' is missing"),
         ("schedule/factor", None, ".schedule: key 'factor' is missing"),
         (
@@ -207,12 +174,6 @@ def test_a_block_that_no_figure_uses_may_be_incomplete(tmp_path):
     accepted(tmp_path, changed(("setups/digits_weak/methods/ols", {"lr": 0.1})))
 
 
-def test_a_value_given_twice_in_a_grid_is_one_run(tmp_path):
-    once = accepted(tmp_path, changed(("figures/fig7/runs/0/methods", {"ls": {"alpha": [0.3]}})))
-    twice = accepted(tmp_path, changed(("figures/fig7/runs/0/methods", {"ls": {"alpha": [0.3, 0.3]}})))
-    assert list(once.runs) == list(twice.runs)
-
-
 @pytest.mark.parametrize(
     ("parent", "old", "new"),
     [
@@ -244,10 +205,39 @@ def test_an_old_key_where_its_new_name_is_not_legal_is_an_unknown_one(tmp_path):
         ("- 1\n", "mine.yaml: holds a list, not a mapping"),
         ("label: a\nlabel: b\n", "mine.yaml: is not YAML: key 'label' is given twice in the mapping of line 1"),
         ("label: a\nfigures:\n  fig2: {}\n  fig2: {}\n", "key 'fig2' is given twice in the mapping of line 3"),
+        ("label: a\nnoises:\n  1: {}\n", "is not YAML: key 1 in the mapping of line 3 is no text; write it in quotes"),
+        ("noises: {true: {kind: natural}}\n", "is not YAML: key true in the mapping of line 1 is no text; write it in"),
+        ("label: &a [*a]\n", "mine.yaml: an alias (*…) stands within the block that it names; write that block out"),
+        (f"data_seed: {'1' * 5000}\n", "mine.yaml: is not YAML: Exceeds the limit"),
+        ("label: !!int x\n", "mine.yaml: is not YAML: "),
     ],
 )
 def test_what_is_no_scale_is_refused(tmp_path, text, sentence):
     assert sentence in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "word", ["12:00:00", "1:30", "010", "0x10", "1_000", "2024-13-45", "2024-01-31", "no", "on", "yes", "off", "Y", "="]
+)
+def test_only_what_looks_like_a_number_or_a_truth_value_is_one(tmp_path, word):
+    text = yaml.safe_dump(changed(("label", "LABEL"), ("setups/digits/resources/runtime", "RUNTIME")))
+    found = refused(tmp_path, text.replace("RUNTIME", word))
+    assert found.startswith(f'mine.yaml, setups.digits.resources.runtime: "{word}" is not allowed; it must be a whole')
+    (tmp_path / "mine.yaml").write_text(text.replace("LABEL", word).replace("RUNTIME", "10"))
+    assert plan.Plan("mine", tmp_path).scale.label == word
+
+
+def test_a_noise_may_be_called_no(tmp_path):
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(changed()).replace("symmetric20", "no"))
+    assert plan.Plan("mine", tmp_path).noise("no") == {"kind": "symmetric", "rate": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 1e-3), ("1.5E+2", 150.0), (".5", 0.5), ("-3", -3), ("1.", 1.0), ("0", 0), ("True", True)]
+)
+def test_numbers_and_truth_values_are_those_of_yaml_1_2(text, value):
+    found = yaml.load(text, Loader=yaml_files.StrictLoader)
+    assert found == value and type(found) is type(value)
 
 
 def test_a_missing_scale_names_the_others(tmp_path):
@@ -270,6 +260,14 @@ def test_settings_of_the_command_line_are_checked():
         scales.load_settings({"warm": False})
     with pytest.raises(UserError, match=r"^--config, device: unknown value 'gpu'.*; legal: auto, cpu, cuda"):
         scales.load_settings({"device": "gpu"})
+    assert not scales.load_settings({"fork_server": "False"}).fork_server
+    assert scales.load_settings({"assign_gpus": "true"}).assign_gpus
+    with pytest.raises(UserError, match=r'^--config, strict: "yes" is not allowed; it must be true or false'):
+        scales.load_settings({"strict": "yes"})
+    with pytest.raises(UserError, match=r"^--config, data_root: has no value; a variable of your shell may not be set"):
+        scales.load_settings({"data_root": None})
+    with pytest.raises(UserError, match=r"^--config, data_root: .* the variable NO_SUCH_PLACE is not set$"):
+        scales.load_settings({"data_root": "$NO_SUCH_PLACE"})
 
 
 def test_numbers_with_exponents_are_numbers():

@@ -109,3 +109,10 @@ def test_meta_says_what_was_prepared(tmp_path, files_in):
     assert meta["classes"] == [str(digit) for digit in range(10)]
     assert len(meta["sha256"]) == 64
     assert 0.2 < meta["mean"][0] < 0.4
+
+
+def test_another_number_of_classes_than_the_file_states_is_refused(tmp_path, files_in, monkeypatch):
+    monkeypatch.setattr(prepare.registry, "constant", lambda kind, name, constant: 9)
+    source = {"root": "unused", "mirrors": [], "fetch": False}
+    with pytest.raises(UserError, match="dataset digits: has 10 classes, but its file states CLASSES = 9"):
+        prepare.prepare("digits", {"test_size": 400}, 0, files_in(tmp_path), None, source)

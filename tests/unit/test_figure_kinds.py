@@ -56,7 +56,7 @@ def test_a_figure_of_a_known_kind_is_collected_and_drawn(tmp_path, monkeypatch):
     table = paths.TABLE.format(scale="mine", figure="fig11")
     names = [run.name for run in figure.runs]
     fields = {"description": figure.description, "runs": names, "metrics": files, "folders": [""] * len(names)}
-    collect.collect(**fields, output=table, code=figure.code, strict=False)
+    collect.collect(**fields, asked=figure.asked, output=table, code=figure.code, strict=False)
     outputs = paths.figure_files("mine", "fig11")
     draw.draw(table, outputs, paths.DRAWN.format(scale="mine", figure="fig11"))
     assert all(Path(output).stat().st_size > 5000 for output in outputs)
@@ -75,7 +75,7 @@ def test_a_figure_of_a_known_kind_is_collected_and_drawn(tmp_path, monkeypatch):
         ("figures", "fig11", None, r"figures\.fig11: unknown figure kind 'fig11' \(did you mean 'fig10'\?\); legal: "),
         ("figures", "extra_mine", "accuracy_over_grid", "'extra_mine' belongs under 'extras'"),
         ("extras", "mine", "accuracy_over_grid", "'mine' belongs under 'figures'"),
-        ("figures", "fig5.1", "accuracy_over_grid", r"\"fig5\.1\" is not allowed; it must match"),
+        ("figures", "fig5.1", "accuracy_over_grid", r"\"fig5\.1\" is not allowed; it must consist of letters, digits and"),
     ],
 )
 def test_a_wrong_kind_or_name_is_one_sentence(tmp_path, key, name, kind, sentence):

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import formats
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ from torchvision.transforms import functional as reference
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data import types
+from adaptive_smoothing.pipeline.commands.smoke import formats
 from adaptive_smoothing.training.augment import Normalisation
 from adaptive_smoothing.training.sources.files import FileBatches
 

@@ -1,6 +1,6 @@
 """The user's own image folder: every kind of image, and everything that can be wrong with it in one error."""
 
-import formats
+import image_folders
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +17,7 @@ def options(**changes):
 
 @pytest.fixture
 def root(tmp_path):
-    formats.write_image_folder(tmp_path)
+    image_folders.write_image_folder(tmp_path)
     return tmp_path
 
 
@@ -167,7 +167,7 @@ def test_an_empty_class_of_the_test_part_is_named(root):
 
 
 def test_one_class_is_too_few(tmp_path):
-    formats.write_image_folder(tmp_path, classes=("boot",))
+    image_folders.write_image_folder(tmp_path, classes=("boot",))
     with pytest.raises(UserError, match=r"own has 1 classes in train/ where at least 2 are needed$"):
         made(tmp_path)
 

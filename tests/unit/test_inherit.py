@@ -87,6 +87,24 @@ def test_mappings_merge_at_every_depth_and_anything_else_replaces():
     assert base == {"a": {"b": {"c": 1, "d": 2}, "list": [1, 2]}, "x": 1}
 
 
+def test_extras_with_the_runs_of_a_figure_follow_its_overrides(tmp_path):
+    runs = [{"setup": "cifar10", "noises": ["pair20"], "methods": {"ivon": {}}}]
+    own = [{**runs[0], "noises": ["symmetric20"]}]
+    extras = {"extra_cost": {"runs": own}, "extra_memorisation": None, "extra_calibration": {"title": "mine"}}
+    scale = loaded(tmp_path, heir(figures={"fig5": {"runs": runs}}, extras=extras, cut={"grids": "ends"}))
+    assert scale.extras["extra_calibration"].runs == scale.figures["fig5"].runs
+    assert scale.extras["extra_calibration"].runs[0].noises == ("pair20",)
+    assert scale.extras["extra_calibration"].title == "mine"
+    assert scale.extras["extra_cost"].runs[0].noises == ("symmetric20",)
+    assert scale.extras["extra_moons"] == PAPER.extras["extra_moons"]
+    assert "extra_memorisation" not in scale.extras
+
+
+def test_extras_keep_the_runs_of_a_figure_that_is_removed(tmp_path):
+    scale = loaded(tmp_path, heir(figures={"fig5": None}))
+    assert scale.extras == PAPER.extras
+
+
 def test_null_removes_what_is_inherited(tmp_path):
     assert inherit.merge({"a": {"b": 1, "c": 2}}, {"a": {"b": None}}) == {"a": {"c": 2}}
     scale = loaded(tmp_path, heir(setups={"clothing1m": {"train_eval_subset": None}}, extras=None))
@@ -139,7 +157,30 @@ def test_an_heir_of_an_heir(tmp_path):
         ),
         (heir(setups={"mnist": {"by_noise": {}}}), ", overrides.setups.mnist: key 'by_noise' was renamed"),
         (heir(setups={"mnist": {"dataset": "x"}}), ", overrides.setups.mnist.dataset: unknown dataset 'x'"),
-        (heir(setups={"cifar1": {"epochs": 5}}), ", overrides.setups.cifar1: key 'dataset' is missing"),
+        (
+            heir(setups={"cifar1": {"epochs": 5}}),
+            ", overrides.setups.cifar1: key 'dataset' is missing; 'cifar1' is not inherited (did you mean 'cifar1",
+        ),
+        (
+            heir(figures={"fgi5": {"label_noise_mc_samples": 5}}),
+            ", overrides.figures.fgi5: key 'title' is missing; 'fgi5' is not inherited (did you mean 'fig5'?)",
+        ),
+        (
+            heir(noises={"pair2": {"rate": 0.3}}),
+            ", overrides.noises.pair2: key 'kind' is missing; 'pair2' is not inherited (did you mean 'pair20'?)",
+        ),
+        (
+            heir(figures={"fgi9": None}),
+            ", overrides.figures: unknown inherited key 'fgi9' (did you mean 'fig9'?); legal: fig10, fig2",
+        ),
+        (
+            heir(setups={"cifar10": {"methods": {"smm": None}}}),
+            ", overrides.setups.cifar10.methods: unknown inherited key 'smm' (did you mean 'sam'?); legal: ivon, ls,",
+        ),
+        (
+            heir(setups={"cifar10": {"epochs": 20}}),
+            ", setups.cifar10.methods.ls.schedule.milestones: 150 lies beyond the setup's 20 epochs; shorten the sched",
+        ),
         (
             heir(setups={"cifar10": {"methods": {"ls": {"alfa": 1}}}}),
             ", overrides.setups.cifar10.methods.ls: unk",
@@ -195,6 +236,11 @@ def test_a_schedule_of_one_noise_shrinks_too_and_no_warm_up_stays_none(tmp_path)
     scale = loaded(tmp_path, heir("base", cut={"epochs": 8}), base=base)
     assert scale.setups["cifar100"].noise_overrides["pair20"]["ivon"]["schedule"]["warmup_epochs"] == 2
     assert scale.setups["mnist"].methods["ivon"]["schedule"]["warmup_epochs"] == 0
+
+
+def test_milestones_that_fall_together_become_one(tmp_path):
+    setup = loaded(tmp_path, heir(cut={"epochs": 1})).setups["cifar10"]
+    assert setup.methods["ls"]["schedule"]["milestones"] == [1]
 
 
 def test_overrides_come_after_the_cut(tmp_path):

@@ -1,6 +1,5 @@
 """Each method against a literal computation of what its paper says."""
 
-import copy
 import math
 
 import pytest
@@ -8,7 +7,6 @@ import torch
 from ivon import IVON
 from torch.nn import functional
 
-from adaptive_smoothing.core import registry
 from adaptive_smoothing.methods import ivon, ls, ols, sam
 from adaptive_smoothing.methods.base import Context, method_class
 
@@ -212,41 +210,3 @@ def test_ivons_batch_norm_policy_decides_where_statistics_come_from(network, bat
     else:
         torch.testing.assert_close(held, hidden.detach())
     assert model[2].momentum == 0.1
-
-
-SETTINGS = {
-    "ls": {**SGD, "alpha": 0.1},
-    "sam": {**SGD, "rho": 0.1, "batch_norm": "first_pass"},
-    "ols": {**SGD, "alpha": 0.5, "first_epoch_alpha": 0.1},
-    "ivon": IVON_SETTINGS,
-    "ivon reference": {**IVON_SETTINGS, "implementation": "reference"},
-}
-
-
-@pytest.mark.parametrize("name", sorted(SETTINGS))
-def test_a_resumed_method_goes_on_as_if_never_stopped(network, batches, name):
-    module = registry.load("method", name.split()[0])
-    hyperparameters = module.Hyperparameters(**SETTINGS[name])
-
-    def steps(method, count):
-        for images, labels in batches[:count]:
-            method.step(images, labels, INDICES)
-        method.epoch_end()
-
-    torch.manual_seed(3)
-    straight = network()
-    method = method_class(module)(straight, hyperparameters, CONTEXT)
-    torch.manual_seed(4)
-    steps(method, 6)
-    weights = {key: value.clone() for key, value in straight.state_dict().items()}
-    state, generator = copy.deepcopy(method.state_dict()), torch.get_rng_state()
-
-    steps(method, 3)
-
-    resumed = network()
-    resumed.load_state_dict(weights)
-    second = method_class(module)(resumed, hyperparameters, CONTEXT)
-    second.load_state_dict(state)
-    torch.set_rng_state(generator)
-    steps(second, 3)
-    assert_same_weights(straight, resumed, rtol=0, atol=0)

@@ -4,6 +4,7 @@ import copy
 
 import pyarrow as pa
 import pytest
+from synthetic import as_recorded
 
 from adaptive_smoothing.core import environment, parquet
 from adaptive_smoothing.core.errors import UserError
@@ -61,9 +62,10 @@ def runs(tmp_path):
 
 
 def collected(runs, tmp_path, strict):
-    description = {"figure": "fig5", "title": "Title", "table": "metrics", "options": {}}
+    description = {"figure": "fig5", "scale": "mine", "title": "Title", "table": "metrics", "options": {}}
     output = tmp_path / "fig5.parquet"
     fields = {"description": description, "runs": ["a", "b"], "metrics": runs, "folders": ["", ""]}
+    fields["asked"] = as_recorded(runs)
     collect.collect(**fields, output=str(output), code={}, strict=strict)
     return output
 

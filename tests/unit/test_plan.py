@@ -93,9 +93,9 @@ def test_setups_of_one_dataset_and_model_do_not_share_names(tmp_path):
 
 def test_colliding_names_are_told_apart_by_a_digest(tmp_path):
     def twice(content):
-        grid = content["figures"]["fig6"]["runs"][0]
+        grid = content["figures"]["fig5"]["runs"][0]
         # both values are written '0.1' in a name
-        content["figures"]["fig6"]["runs"] = [{**grid, "methods": {"ivon": {"lr": [0.12345671, 0.12345672]}}}]
+        content["figures"]["fig5"]["runs"] = [{**grid, "methods": {"ivon": {"lr": [0.12345671, 0.12345672]}}}]
 
     runs = [run for run in small_with(tmp_path, twice).runs.values() if "-lr0.123457-" in run.name]
     assert len(runs) == 2 * 3 * 3

@@ -2,7 +2,6 @@
 
 import hashlib
 
-import formats
 import numpy as np
 import pytest
 import torch
@@ -12,6 +11,7 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data import prepare
 from adaptive_smoothing.data.datasets import cifar10, cifar100, fashion_mnist, fashion_pairs, fashion_weak, mnist
 from adaptive_smoothing.data.types import Source
+from adaptive_smoothing.pipeline.commands.smoke import formats
 
 PARTS = (("train", 103), ("t10k", 47))
 

@@ -19,6 +19,7 @@ from adaptive_smoothing.pipeline import yaml_files
 
 ROOT = Path(__file__).parents[2]
 MADE = ".made"  # marks a folder in which the tiny scale is complete
+SHORT = {"milestones": [1], "warmup_epochs": 1}  # of a schedule of two epochs
 PARTS = ("Snakefile", "rules", "workflow", "config", "docs", "envs", "profiles", "workstation")
 
 
@@ -82,6 +83,8 @@ def tiny_scale() -> dict[str, Any]:
     for setup in scale["setups"].values():
         setup["epochs"] = 2
         setup["evaluate_every"] = 1
+        for values in setup["methods"].values():
+            values["schedule"] |= {key: new for key, new in SHORT.items() if key in values["schedule"]}
     for figure in every_figure(scale):
         if "label_noise_mc_samples" in figure:
             figure["label_noise_mc_samples"] = 2

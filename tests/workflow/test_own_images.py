@@ -1,6 +1,6 @@
 """The user's own folder of images: a block of YAML is all it takes."""
 
-import formats
+import image_folders
 
 from adaptive_smoothing.core import parquet
 
@@ -15,7 +15,7 @@ def flowers(scale):
 
 
 def test_own_images_are_trained_on_and_drawn(edited):
-    formats.write_image_folder(edited.folder / "pictures")
+    image_folders.write_image_folder(edited.folder / "pictures")
     edited.change(flowers)
     edited.made("paper_figures/tiny/fig11.pdf", "--cores", "2", "--config", "data_root=pictures")
     frame, _ = parquet.read_frame(edited.folder / "results/tiny/figures/fig11.parquet")
@@ -24,7 +24,7 @@ def test_own_images_are_trained_on_and_drawn(edited):
 
 
 def test_a_broken_folder_is_told_in_one_sentence(edited):
-    formats.write_image_folder(edited.folder / "pictures", classes=("boot", "coat"))
+    image_folders.write_image_folder(edited.folder / "pictures", classes=("boot", "coat"))
     (edited.folder / "pictures/own/train/boot/0000.jpg").write_bytes(b"no image")
     edited.change(flowers)
     done = edited.snakemake("paper_figures/tiny/fig11.pdf", "--cores", "1", "--config", "data_root=pictures")

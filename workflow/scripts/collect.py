@@ -10,6 +10,7 @@ run(
     metrics=list(snakemake.input.metrics),
     label_noise=list(snakemake.input.label_noise),
     folders=snakemake.params.folders,
+    asked=snakemake.params.asked,
     output=snakemake.output.table,
     code=snakemake.params.code,
     strict=snakemake.params.strict,

@@ -52,6 +52,17 @@ def read(path: str | Path) -> tuple[pa.Table, Metadata]:
     return _parsed(path, _content(path)[0])
 
 
+def read_metadata(path: str | Path) -> Metadata:
+    """Return the metadata alone, from a file's footer; raise UserError for a missing, damaged or foreign file."""
+    try:
+        schema = pq.read_schema(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: does not exist") from None
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from error
+    return _metadata(path, schema)
+
+
 def read_all(paths: Sequence[str | Path], read_ahead: int = READ_AHEAD) -> Iterator[tuple[pa.Table, Metadata, str]]:
     """Yield table, metadata and sha256 of each file, each read once; raise UserError as `read` does.
 
@@ -79,10 +90,15 @@ def _parsed(path: str | Path, content: bytes) -> tuple[pa.Table, Metadata]:
         table = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from error
-    metadata = table.schema.metadata or {}
-    if KEY not in metadata:
+    return table, _metadata(path, table.schema)
+
+
+def _metadata(path: str | Path, schema: pa.Schema) -> Metadata:
+    content = schema.metadata or {}
+    if KEY not in content:
         raise UserError(f"{path}: was not written by this pipeline (its metadata has no '{KEY.decode()}')")
-    return table, json.loads(metadata[KEY])
+    metadata: Metadata = json.loads(content[KEY])
+    return metadata
 
 
 def _damaged(path: str | Path, error: Exception) -> UserError:

@@ -1,5 +1,6 @@
 """Every folder and file name of the pipeline, as pure functions of names; `{…}` forms serve Snakemake's rules."""
 
+import os
 import re
 
 PAPER = "paper"
@@ -59,3 +60,14 @@ def number(figure: str) -> str:
 def sorted_number(figure: str) -> str:
     """Return the same for lists that a browser sorts as text: it puts the figure space, padded with, before digits."""
     return re.sub(r" (\d)$", " \u2007\\1", number(figure))
+
+
+def expanded(folder: str) -> str:
+    """Return the folder that a user wrote, its `~` and variables of the shell (`$SCRATCH`) replaced."""
+    return os.path.expanduser(os.path.expandvars(folder))
+
+
+def unset_variables(folder: str) -> list[str]:
+    """Return the variables of the shell that a user's folder names and that are not set, or empty."""
+    names = (name or braced for name, braced in re.findall(r"\$(?:(\w+)|\{([^}]*)\})", folder))
+    return [name for name in names if not os.environ.get(name)]

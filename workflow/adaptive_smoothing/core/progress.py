@@ -7,21 +7,20 @@ last wrote the record.
 import contextlib
 import json
 import math
-import os
-import socket
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import psutil
-
-from adaptive_smoothing.core import environment
+from adaptive_smoothing.core import environment, processes
 from adaptive_smoothing.core.specification import RunSpec
 from adaptive_smoothing.core.units import duration
+from adaptive_smoothing.core.writer import Writer
 
 FILE = "progress.json"
 BEAT_S = 10.0  # between two writes of the record within an epoch
+PULSE_S = 10.0  # between two changes of the record by a thread of its own
 EPOCH_BEAT_S = 1.0  # at the ends of epochs, which may be shorter than this
 MEASURES = {
     "test_accuracy": "test",
@@ -74,18 +73,17 @@ class ProgressWriter:
 
     It names host, process and the process's start, which together identify an attempt. If the disk refuses a write, the
     record is lost but the run continues. Nothing waits for a write: there is no fsync, and nothing is read from a GPU.
+    A thread changes the record also while an evaluation or a compilation takes long, so others see that this one lives.
     """
 
-    def __init__(self, path: Path, epochs: int) -> None:
-        """Write the first record of a run of `epochs` epochs, before its data are opened."""
-        self._path = path
+    def __init__(self, path: Path, epochs: int, writer: Writer | None = None) -> None:
+        """Write the first record of a run of `epochs` epochs, before its data are opened; `writer` allows writing."""
+        self._path, self._writer = path, writer
+        self._pulses, self._writing, self._ended = 0, threading.Lock(), threading.Event()
         self._record: dict[str, Any] = {
             "phase": "starting",
             "epochs": epochs,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "process_started": psutil.Process().create_time(),
-            "job": _slurm_job(),
+            **processes.identity(),
             "began": time.time(),
         }
         self._clock: Clock | None = None
@@ -122,19 +120,24 @@ class ProgressWriter:
 
     def remove(self) -> None:
         """Delete the record: the run has succeeded."""
-        with contextlib.suppress(OSError):
-            self._path.unlink()
+        with self._writing, contextlib.suppress(OSError):
+            self._ended.set()
+            if self._writer is None or self._writer.is_own():
+                self._path.unlink()
 
-    def __enter__(self) -> None:
-        return None
+    def __enter__(self) -> "ProgressWriter":
+        """Change the record now and then, until the end."""
+        threading.Thread(target=self._pulse, daemon=True).start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Record what ended the run, for readers on other hosts, which cannot look at the process."""
-        if kind is not None:
+        if kind is not None and not self._ended.is_set():
             self._record["ended"] = kind.__name__
             self._write()
+        self._ended.set()
 
     def _update_if_due(self, phase: str, epoch: float) -> None:
         if time.time() - self._record["time"] >= EPOCH_BEAT_S:
@@ -143,18 +146,23 @@ class ProgressWriter:
     def _update(self, phase: str, epoch: float) -> None:
         left = self._clock.left(epoch) if self._clock else math.inf
         self._record |= {"phase": phase, "epoch": epoch, "seconds_left": left if math.isfinite(left) else None}
+        if self._writer is not None:
+            self._writer.check()
         self._write()
 
-    def _write(self) -> None:
-        self._record["time"] = time.time()
+    def _pulse(self) -> None:
+        while not self._ended.wait(PULSE_S):
+            self._write(pulse=True)
+
+    def _write(self, pulse: bool = False) -> None:
+        """Write the record as a whole; `time` is that of the training itself, not of its thread."""
         part = self._path.with_name(f".{self._path.name}.part")
-        with contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(self._record))
-            part.replace(self._path)
-
-
-def _slurm_job() -> str | None:
-    """Return the id of the SLURM job that this process belongs to, as squeue writes it."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+        with self._writing, contextlib.suppress(OSError):
+            if pulse and self._ended.is_set():
+                return
+            self._pulses += 1
+            self._record |= {"pulses": self._pulses} if pulse else {"pulses": self._pulses, "time": time.time()}
+            if self._writer is None or self._writer.is_own():
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                part.write_text(json.dumps(self._record))
+                part.replace(self._path)

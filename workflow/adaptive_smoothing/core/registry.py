@@ -6,11 +6,13 @@ config without importing torch or matplotlib; `load` imports the entry for work.
 
 import ast
 import importlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from adaptive_smoothing.core import options
+from adaptive_smoothing.core import asked, options
 from adaptive_smoothing.core.errors import UserError, unknown
 
 PACKAGE = Path(__file__).parents[1]
@@ -72,13 +74,7 @@ def options_class(kind: str, name: str) -> type[options.Strict]:
     file = path(kind, name)
     for node in _tree(file).body:
         if isinstance(node, ast.ClassDef) and node.name == wanted:
-            namespace = {key: getattr(options, key) for key in options.__all__}
-            namespace["__name__"] = options.__name__
-            try:
-                exec(compile(ast.Module([node], []), file, "exec"), namespace)
-            except NameError as error:
-                raise UserError(f"{file}: class {wanted} may use only the names of options.py; {error}") from error
-            declared: type[options.Strict] = namespace[wanted]
+            declared: type[options.Strict] = _compiled(node, file, options)
             return declared
     raise UserError(f"{file}: has no class {wanted}; every {kind} declares one (it may be empty)")
 
@@ -93,5 +89,33 @@ def constant(kind: str, name: str, constant_name: str) -> object:
     return None
 
 
+@cache
+def check_of_runs(kind: str, name: str) -> Callable[[asked.AskedFigure], None] | None:
+    """Return the function `check_runs` of a figure's or a table's file, without importing it (None: it has none)."""
+    file = path(kind, name)
+    for node in _tree(file).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "check_runs":
+            function: Callable[[asked.AskedFigure], None] = _compiled(node, file, asked)
+            return function
+    return None
+
+
+def _compiled(node: ast.ClassDef | ast.FunctionDef, file: Path, module: ModuleType) -> Any:
+    """Return what a statement of `file` defines, with no other names than those that `module` exports."""
+    namespace = {key: getattr(module, key) for key in module.__all__}
+    namespace["__name__"] = module.__name__
+    try:
+        exec(compile(ast.Module([node], []), file, "exec"), namespace)
+    except NameError as error:
+        what = f"{'class' if isinstance(node, ast.ClassDef) else 'function'} {node.name}"
+        own = str(module.__name__).rpartition(".")[2]
+        raise UserError(f"{file}: {what} may use only the names of {own}.py; {error}") from error
+    return namespace[node.name]
+
+
+@cache
 def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    except SyntaxError as error:
+        raise UserError(f"{file}: is not Python: line {error.lineno}: {error.msg}") from error

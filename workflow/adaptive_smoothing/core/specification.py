@@ -4,7 +4,9 @@ Two runs with the same specification are the same training. It is dumped to plai
 Parquet want them (`plain`), and read back from there (`RunSpec.model_validate`).
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -82,3 +84,8 @@ class RunSpec(Strict):
     def as_text(self) -> str:
         """Return the specification as one line of JSON with sorted keys: equal texts, equal trainings."""
         return json.dumps(self.plain(), sort_keys=True)
+
+
+def fingerprint(plain: Mapping[str, Any]) -> str:
+    """Return 16 hex digits that stand for a mapping of plain values, such as a specification or a run's code."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]

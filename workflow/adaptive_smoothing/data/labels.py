@@ -39,7 +39,9 @@ def corrupt_labels(
     metadata = {
         "noise": parameters,
         "noise_seed": noise_seed,
+        "split": {"data_seed": data_seed, "held_out": held_out},
         "dataset_sha256": prepared.sha256,
+        "labels_sha256": types.labels_sha256(noisy[~validation]),
         "realised_rate": rate,
         "realised_matrix": None if matrix is None else matrix.tolist(),
     }

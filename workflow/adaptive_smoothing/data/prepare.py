@@ -36,6 +36,7 @@ def prepare(
     where = Source(Path(source["root"]), tuple(source["mirrors"]), source["fetch"], published=variant is None)
     arrays: Arrays = module.make(module.Options(**options), data_seed, where)
     check(arrays, name)
+    _check_classes(arrays, name)
     mean, std = _mean_and_std(arrays, data_seed, where.root, measured_images)
     for key in ARRAYS:
         with atomic_write(files[f"{key}.npy"]) as temporary:
@@ -98,6 +99,13 @@ def check(arrays: Arrays, name: str) -> None:
             raise UserError(f"dataset {name}: needs one int64 label an image, has {len(labels)} for {len(images)}")
         if labels.min() < UNKNOWN or labels.max() >= len(arrays.classes):
             raise UserError(f"dataset {name}: labels lie outside 0 … {len(arrays.classes) - 1}")
+
+
+def _check_classes(arrays: Arrays, name: str) -> None:
+    """Raise UserError if the dataset's file states another number of classes: plans and figures believe it."""
+    stated = registry.constant("dataset", name, "CLASSES")
+    if stated is not None and stated != len(arrays.classes):
+        raise UserError(f"dataset {name}: has {len(arrays.classes)} classes, but its file states CLASSES = {stated}")
 
 
 def _empty_part(arrays: Arrays) -> str:

@@ -1,5 +1,6 @@
 """What a dataset is: images or their paths, labels, classes, and where its files come from."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,3 +88,8 @@ class Prepared:
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
     sha256: str
+
+
+def labels_sha256(labels: Labels) -> str:
+    """Return a hash over labels that are trained on, in the order of their examples."""
+    return hashlib.sha256(labels.tobytes()).hexdigest()

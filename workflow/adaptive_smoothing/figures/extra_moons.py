@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adaptive_smoothing.core.options import Annotated, Field, NonNegative, Positive, PositiveInt, Strict
+from adaptive_smoothing.core.options import Annotated, Field, NonNegative, Positive, PositiveInt, Seed, Strict
 from adaptive_smoothing.figures._panels import legend
 from adaptive_smoothing.figures._style import frame_figure
 
@@ -25,7 +25,7 @@ class Options(Strict):
 
     examples: PositiveInt
     spread: NonNegative
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     degree: PositiveInt
     delta: Positive
     rate_gd: Positive

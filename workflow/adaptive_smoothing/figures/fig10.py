@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from adaptive_smoothing.core.asked import AskedFigure
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures._panels import curve, legend
 from adaptive_smoothing.figures._style import frame_figure, runs_footer, task_looks
@@ -21,6 +22,11 @@ TABLE = "metrics"
 
 class Options(Strict):
     """None."""
+
+
+def check_runs(asked: AskedFigure) -> None:
+    """Refuse runs without a grid of h₀."""
+    asked.needs_grid("hess_init")
 
 
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:

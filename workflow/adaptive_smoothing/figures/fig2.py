@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from adaptive_smoothing.core.options import Positive, PositiveInt, Strict
+from adaptive_smoothing.core.options import Annotated, Distinct, Field, Positive, PositiveInt, Strict
 from adaptive_smoothing.figures._panels import legend
 from adaptive_smoothing.figures._style import frame_figure
 
@@ -19,7 +19,7 @@ TABLE = "quadrature"
 class Options(Strict):
     """Variances of f, and the means: `points` of them from -largest_mean to largest_mean."""
 
-    variances: tuple[Positive, ...]
+    variances: Annotated[tuple[Positive, ...], Field(min_length=1), Distinct]
     largest_mean: Positive
     points: PositiveInt
 

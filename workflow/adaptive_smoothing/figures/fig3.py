@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
+from adaptive_smoothing.core.asked import AskedFigure
 from adaptive_smoothing.core.options import Fraction, Strict
 from adaptive_smoothing.figures._panels import legend
 from adaptive_smoothing.figures._style import LOOKS, frame_figure
@@ -29,6 +30,13 @@ class Options(Strict):
     """The rate α of the label smoothing that IVON's noise is compared with."""
 
     alpha: Fraction
+
+
+def check_runs(asked: AskedFigure) -> None:
+    """Refuse runs of a method without a posterior, whose label noise is not known."""
+    for run in asked.runs:
+        if not run.has_posterior:
+            raise run.refused(f"kind '{asked.kind}' draws the label noise of a posterior, and '{run.method}' has none")
 
 
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:

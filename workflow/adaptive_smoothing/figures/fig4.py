@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from adaptive_smoothing.core.options import Strict
+from adaptive_smoothing.core.asked import AskedFigure, Undrawable
+from adaptive_smoothing.core.options import Annotated, Distinct, Field, NonNegativeInt, Strict
 from adaptive_smoothing.figures._panels import legend
 from adaptive_smoothing.figures._style import LOOKS, frame_figure
 
@@ -28,7 +29,29 @@ CONTROL = "plain network's softmax (control)"
 class Options(Strict):
     """The classes that have a panel."""
 
-    classes: tuple[int, ...]
+    classes: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), Distinct]
+
+
+def check_runs(asked: AskedFigure) -> None:
+    """Refuse runs without two of the methods to compare, with others, or with several kinds of run of one method."""
+    compared = ("ivon", "ols", "ls")
+    drawn = {}
+    for run in asked.runs:
+        if run.method not in compared:
+            raise run.refused(f"kind '{asked.kind}' draws {', '.join(compared)}, not '{run.method}'")
+        series = (run.dataset, run.method, run.hyperparameters.get("alpha") if run.method == "ls" else None)
+        if series in drawn:
+            text = f"kind '{asked.kind}' draws one kind of run of '{run.method}' on dataset '{run.dataset}'"
+            raise run.refused(f"{text}, not two (noises or hyper-parameters differ)", "noises")
+        drawn[series] = run
+        if run.classes is not None and max(asked.options["classes"]) >= run.classes:
+            text = f"dataset '{run.dataset}' has the classes 0 to {run.classes - 1}"
+            raise Undrawable(f"{asked.options['classes']} is not allowed; {text}", "options", "classes")
+    for dataset in {run.dataset for run in asked.runs}:
+        methods = {run.method for run in asked.runs if run.dataset == dataset}
+        if len(methods) < 2:
+            text = f"kind '{asked.kind}' compares {', '.join(compared)}; dataset '{dataset}' has runs of '{min(methods)}' alone"
+            raise Undrawable(text, "runs")
 
 
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adaptive_smoothing.core.asked import AskedFigure
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures._panels import curve, legend
 from adaptive_smoothing.figures._style import LOOKS, Look, frame_figure, runs_footer
@@ -29,6 +30,11 @@ MEASURES = {"accuracy": "test accuracy (%)", "posterior_std": "mean s.d. of the 
 
 class Options(Strict):
     """None."""
+
+
+def check_runs(asked: AskedFigure) -> None:
+    """Refuse runs without a learned and a fixed Σ."""
+    asked.needs_grid("hessian", ("learned", "fixed"))
 
 
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adaptive_smoothing.core.asked import AskedFigure, Undrawable
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures._panels import curve, legend
@@ -25,6 +26,23 @@ class Options(Strict):
     """Published accuracies in percent, method → one a κ of the figure, rising; none if empty."""
 
     published: dict[str, tuple[float, ...]] = {}
+
+
+def check_runs(asked: AskedFigure) -> None:
+    """Refuse noises without κ, several datasets, models or β, and published curves that do not fit the runs."""
+    for run in asked.runs:
+        if "kappa" not in run.noise_options:
+            raise run.refused(f"noise '{run.noise}' has no κ, over which kind '{asked.kind}' draws its runs", "noises")
+    asked.needs_one("dataset", [run.dataset for run in asked.runs])
+    asked.needs_one("model", [run.model for run in asked.runs])
+    asked.needs_one("β", [f"{run.noise_options['beta']:g}" for run in asked.runs])
+    levels = sorted({run.noise_options["kappa"] for run in asked.runs})
+    for method, accuracies in asked.options["published"].items():
+        if method not in {run.method for run in asked.runs}:
+            raise Undrawable(f"no run is of '{method}'", "options", "published", method)
+        if len(accuracies) != len(levels):
+            text = f"{len(accuracies)} accuracies, but the runs have {len(levels)} levels κ"
+            raise Undrawable(f"{text}: {', '.join(f'{level:g}' for level in levels)}", "options", "published", method)
 
 
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adaptive_smoothing.core.options import BaseHyperparameters, Fraction, Literal, Positive, PositiveInt
+from adaptive_smoothing.core.options import BaseHyperparameters, BelowOne, Literal, Positive, PositiveInt
 from adaptive_smoothing.methods._batch_norm import recompute_statistics
 from adaptive_smoothing.methods._flat_ivon import FlatIVON
 from adaptive_smoothing.methods.base import Batches, Context, Method
@@ -35,8 +35,8 @@ class Hyperparameters(BaseHyperparameters):
     """
 
     hess_init: Positive
-    beta1: Fraction
-    beta2: Fraction
+    beta1: BelowOne
+    beta2: BelowOne
     ess_per_example: Positive
     train_mc_samples: PositiveInt
     hessian: Literal["learned", "fixed"]

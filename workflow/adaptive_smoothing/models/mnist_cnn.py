@@ -8,6 +8,9 @@ from torch import nn
 from adaptive_smoothing.core.options import PositiveInt, Strict
 
 
+SMALLEST = 4
+
+
 class Options(Strict):
     """Channels of the two convolutions."""
 

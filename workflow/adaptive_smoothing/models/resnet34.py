@@ -6,6 +6,9 @@ from torchvision.models import resnet34
 from adaptive_smoothing.core.options import Strict
 
 
+ONE_PIXEL = 8
+
+
 class Options(Strict):
     """No options."""
 

@@ -9,10 +9,12 @@ from torchvision.models import ResNet50_Weights, resnet50
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
-from adaptive_smoothing.core.options import Annotated, Strict, named_or_file
+from adaptive_smoothing.core.options import Annotated, Field, Strict, named_or_file
 from adaptive_smoothing.data.download import File, obtain
 from adaptive_smoothing.data.types import Source
 
+CHANNELS = 3
+ONE_PIXEL = 32
 CLASSIFIER = "fc."
 COUNTER = ".num_batches_tracked"  # absent from older files; it changes nothing where batch norm has a momentum
 SHOWN = 3  # names that an error lists of many
@@ -24,12 +26,14 @@ class Options(Strict):
     `weights`: "random", a member of torchvision's ResNet50_Weights, or a file (absolute, or relative to the data root).
     """
 
-    weights: Annotated[str, named_or_file(("random", "IMAGENET1K_V1", "IMAGENET1K_V2"), (".pth", ".pt"))]
+    weights: Annotated[
+        str, named_or_file(("random", "IMAGENET1K_V1", "IMAGENET1K_V2"), (".pth", ".pt")), Field(examples=["random"])
+    ]
 
 
 def build(options: Options, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
     """Return the network for 3 × height × width images with random weights; raise UserError for other channels."""
-    if channels != 3:
+    if channels != CHANNELS:
         raise UserError(f"model resnet50: needs colour images (3 channels), the dataset has {channels}")
     network: nn.Module = resnet50(num_classes=classes)
     return network

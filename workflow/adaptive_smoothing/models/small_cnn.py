@@ -6,6 +6,10 @@ from torch import nn
 from adaptive_smoothing.core.options import Strict
 
 
+SMALLEST = 4
+ONE_PIXEL = 7
+
+
 class Options(Strict):
     """No options."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adaptive_smoothing.core import registry
+from adaptive_smoothing.core.specification import fingerprint
 from adaptive_smoothing.pipeline import stages
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.runs import Run, RunBuilder, distinct
@@ -25,6 +26,15 @@ class FigurePlan:
     def code(self) -> Code:
         """The code that makes the figure's table."""
         return stages.code("collect", table=self.description["table"])
+
+    @property
+    def asked(self) -> dict[str, list[str]]:
+        """What the records of the runs' files must say, as `collect` takes it: fingerprints, one a run."""
+        return {
+            "specifications": [run.fingerprint for run in self.runs],
+            "codes": [fingerprint(run.code) for run in self.runs],
+            "measuring_codes": [fingerprint(run.measuring_code) for run in self.runs if self.label_noise_mc_samples],
+        }
 
     @property
     def drawing_code(self) -> Code:

@@ -2,7 +2,7 @@
 
 Mappings of `overrides` merge into those of the other scale at every depth. Any other value, a list too, replaces the
 inherited one. `null` removes the inherited key, so the key's default applies. A label is never inherited, so that
-nobody takes the figures for the other scale's.
+nobody takes the figures for the other scale's. Extras whose runs are those of a figure stay with the figure's new runs.
 
 `cut` applies before `overrides` and says what overrides cannot: the same for every setup and every grid, whatever their
 names. Without it, a setup that is new in paper.yaml would run for all its epochs in the rehearsal.
@@ -37,7 +37,10 @@ class Heir(Strict):
 
 def expand(heir: Heir, base: Content) -> Content:
     """Return the content of a scale that inherits from one with the valid content `base`."""
-    content = merge(_cut(base, heir.cut), heir.overrides)
+    cut = _cut(base, heir.cut)
+    content = merge(cut, heir.overrides)
+    if isinstance(content.get("extras"), dict):
+        content["extras"] = _with_runs_of_figures(cut, content, heir.overrides)
     if heir.overrides.get("label") is None:
         content.pop("label", None)
     return content
@@ -55,6 +58,28 @@ def merge(base: Content, overrides: Content) -> Content:
         else:
             result[key] = value
     return result
+
+
+def _with_runs_of_figures(base: Content, content: Content, overrides: Content) -> Content:
+    """Return the extras of `content`; one that has the runs of a figure of `base` gets that figure's own of `content`.
+
+    An anchor in the other scale's file makes them the same runs, and overrides cannot reach an anchor.
+    """
+    extras = dict(content["extras"])
+    for name, extra in base.get("extras", {}).items():
+        figures = [key for key, figure in base["figures"].items() if figure.get("runs") == extra.get("runs")]
+        changed = [runs for key in figures if (runs := _runs(content, "figures", key)) is not None]
+        inherits = name in extras and _runs(overrides, "extras", name) is None
+        if extra.get("runs") and inherits and changed:
+            extras[name] = {**extras[name], "runs": changed[0]}
+    return extras
+
+
+def _runs(content: Content, key: str, name: str) -> Any:
+    """Return the runs of a figure or extra; None where there are none, or no such figure."""
+    for part in (key, name, "runs"):
+        content = content.get(part) if isinstance(content, dict) else None  # type: ignore[assignment]
+    return content
 
 
 def _cut(content: Content, cut: Cut) -> Content:
@@ -91,12 +116,13 @@ def _rescheduled(methods: Content, share: Fraction) -> Content:
 def _shrunk(schedule: Content, share: Fraction) -> Content:
     """Return a schedule over `share` as many epochs, rounded up to whole ones.
 
-    At least one epoch is left where there were any: a warm-up of less than a step would be none, and how many steps an
+    Milestones that fall together become one. At least one epoch is left where there were any: a warm-up of less than a step would be none, and how many steps an
     epoch has is not known here.
     """
     shrunk = dict(schedule)
     if "milestones" in schedule:
-        shrunk["milestones"] = [math.ceil(Fraction(milestone) * share) for milestone in schedule["milestones"]]
+        milestones = (math.ceil(Fraction(milestone) * share) for milestone in schedule["milestones"])
+        shrunk["milestones"] = list(dict.fromkeys(milestones))
     if "warmup_epochs" in schedule:
         shrunk["warmup_epochs"] = math.ceil(Fraction(schedule["warmup_epochs"]) * share)
     return shrunk

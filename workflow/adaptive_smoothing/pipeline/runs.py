@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from adaptive_smoothing.core import paths, registry
-from adaptive_smoothing.core.specification import NoiseSpec, RunSpec
+from adaptive_smoothing.core.specification import NoiseSpec, RunSpec, fingerprint
 from adaptive_smoothing.pipeline import run_names, stages
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.dataset_folders import DatasetFolders
@@ -48,6 +48,11 @@ class Run:
     def specification(self) -> Specification:
         """The specification as plain values, as Snakemake and records take them."""
         return self.spec.plain()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digits that stand for the specification."""
+        return fingerprint(self.specification)
 
     @property
     def code(self) -> Code:

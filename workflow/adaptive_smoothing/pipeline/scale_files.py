@@ -20,8 +20,9 @@ def load_scale(path: Path, heirs: tuple[str, ...] = ()) -> Scale:
     content, place = _read(path), Place(str(path))
     if inherit.KEY in content:
         heir: inherit.Heir = validate(TypeAdapter(inherit.Heir), content, place)
-        content = inherit.expand(heir, _inherited(heir.inherits, path, (*heirs, path.stem)))
-        place = replace(place, overrides=heir.overrides)
+        inherited = _inherited(heir.inherits, path, (*heirs, path.stem))
+        content = inherit.expand(heir, inherited)
+        place = replace(place, overrides=heir.overrides, inherited=inherited)
     scale: Scale = validate(TypeAdapter(Scale), content, place)
     check(scale, place)
     return scale

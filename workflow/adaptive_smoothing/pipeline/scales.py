@@ -6,10 +6,11 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
-from adaptive_smoothing.core.options import PositiveInt, Strict
+from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.core.options import Distinct, FolderText, NonNegativeInt, PositiveInt, Seed, Strict, is_folder
 from adaptive_smoothing.core.specification import Augmentation, Entry, Performance
 from adaptive_smoothing.pipeline.validation import validate
 
@@ -29,12 +30,28 @@ def _is_name(word: str) -> str:
     raise PydanticCustomError("name", "it must consist of letters, digits, '_' and '.'")
 
 
+def _is_figure_name(word: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_]+", word):
+        return word
+    raise PydanticCustomError("name", "it must consist of letters, digits and '_'")
+
+
+def _is_mirror(word: str) -> str:
+    return word if "://" in word else is_folder(word)
+
+
+def _as_truth(value: Any) -> Any:
+    """Return what a word of the command line stands for, which Snakemake leaves as it is."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
 Name = Annotated[str, AfterValidator(_is_name)]
-FigureName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", description="letters, digits and '_' only")]
-Axis = Annotated[tuple[Annotated[Any, AfterValidator(_is_scalar)], ...], Field(min_length=1)]
+FigureName = Annotated[str, AfterValidator(_is_figure_name)]
+Axis = Annotated[tuple[Annotated[Any, AfterValidator(_is_scalar)], ...], Field(min_length=1), Distinct]
 Grid = dict[str, Axis]  # hyper-parameter → its values
-Seed = Annotated[int, Field(ge=0)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1), Distinct]
+Mirror = Annotated[str, AfterValidator(_is_mirror)]
+Switch = Annotated[bool, BeforeValidator(_as_truth)]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"], Field(description="'auto': a GPU where there is one; 'cuda': an error where not")
 ]
@@ -47,19 +64,21 @@ class Dataset(Entry):
     list reruns nothing.
     """
 
-    validation: Annotated[int, Field(ge=0)]
-    mirrors: tuple[str, ...] = ()
+    validation: NonNegativeInt
+    mirrors: tuple[Mirror, ...] = ()
 
 
 class Resources(Strict):
     """What one training needs; read by the executor, never by the training."""
 
     threads: PositiveInt
-    gpu: Annotated[int, Field(ge=0)]
+    gpu: NonNegativeInt
     mem_mb: PositiveInt
-    runtime: Annotated[int, Field(ge=1, description="minutes")]
-    checkpoint_minutes: Annotated[int, Field(ge=0, description="how often a training saves its state; 0: every step")]
-    checkpoint_epochs: Annotated[int, Field(ge=0, description="epochs between saves; 0: by time alone")] = 0
+    runtime: Annotated[PositiveInt, Field(description="minutes")]
+    checkpoint_minutes: Annotated[
+        NonNegativeInt, Field(description="how often a training saves its state; 0: every step")
+    ]
+    checkpoint_epochs: Annotated[NonNegativeInt, Field(description="epochs between saves; 0: by time alone")] = 0
     device: Device = "auto"
 
 
@@ -87,7 +106,7 @@ class Setup(Strict):
     epochs: PositiveInt
     batch_size: PositiveInt
     evaluate_every: PositiveInt
-    augment: tuple[Augmentation, ...]
+    augment: Annotated[tuple[Augmentation, ...], Distinct]
     performance: Performance = Performance()
     train_eval_subset: PositiveInt | None = Field(
         default=None, description="training examples on which training accuracies are measured; null: all"
@@ -107,7 +126,7 @@ class RunGrid(Strict):
     """Runs that a figure asks for: every noise × every method × the method's grid × every seed."""
 
     setup: Name
-    noises: tuple[Name, ...] = Field(min_length=1)
+    noises: Annotated[tuple[Name, ...], Field(min_length=1), Distinct]
     methods: dict[str, Grid] = Field(min_length=1)
     seeds: Seeds | None = Field(default=None, description="null: the scale's")
 
@@ -136,7 +155,7 @@ class Scale(Strict):
     noise_seed: Seed
     seeds: Seeds = Field(description="training seeds")
     eval_mc_samples: PositiveInt = Field(description="Monte-Carlo samples of a posterior-averaged evaluation")
-    data_root: str | None = Field(default=None, description="folder of downloaded files; never fetched into")
+    data_root: FolderText | None = Field(default=None, description="folder of downloaded files; never fetched into")
     data_variant: Name | None = Field(
         default=None, description="data_root holds other data in the same files' formats, known by this name"
     )
@@ -157,18 +176,21 @@ class Scale(Strict):
 class Settings(Strict):
     """What `snakemake --config …` may set; none of it is part of a run's specification."""
 
-    strict: bool = Field(default=False, description="mixed results in a figure are an error, not a note")
+    strict: Switch = Field(default=False, description="mixed results in a figure are an error, not a note")
     versions: Literal["ignore", "warn", "rerun"] = Field(default="warn", description="what a changed package does")
-    data_root: str | None = Field(default=None, description="folder of downloaded archives; default data/raw")
+    data_root: FolderText | None = Field(default=None, description="folder of downloaded archives; default data/raw")
     device: Device | None = Field(default=None, description="overrides the scale's choice of device")
-    assign_gpus: bool = Field(default=False, description="each local training takes free GPUs for itself")
-    fork_server: bool = Field(
+    assign_gpus: Switch = Field(default=False, description="each local training takes free GPUs for itself")
+    fork_server: Switch = Field(
         default=True, description="whether local jobs are forks of one process that has imported torch"
     )
     scale: Name = Field(default="paper", description="whose claims and extras the targets of these names make")
 
 
 def load_settings(values: dict[str, Any]) -> Settings:
-    """Return the checked settings of the command line."""
+    """Return the checked settings of the command line; raise UserError for the first mistake."""
+    for key, value in values.items():
+        if value is None:
+            raise UserError(f"--config, {key}: has no value; a variable of your shell may not be set")
     settings: Settings = validate(TypeAdapter(Settings), values, "--config")
     return settings

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -38,10 +39,11 @@ TYPES = {
     "string": "a text",
     "tuple": "a list",
 }
+NUMBERS = ("float_type", "int_type")
 # What else it must be, by the whole type
 RULES = {
-    "string_pattern_mismatch": "it must match {pattern}",
     "string_too_short": "it must not be empty",
+    "too_long": "it must hold at most {max_length} values",
     "too_short": "it must not be empty",
 }
 
@@ -50,21 +52,41 @@ RULES = {
 class Place:
     """A place in a file, as messages name it: 'config/small.yaml, setups.digits.methods.ls'.
 
-    `overrides` are those of a scale that inherits: what they set is reported there.
+    `overrides` are those of a scale that inherits: what they set is reported there. `inherited` is what they change.
     """
 
     file: str
     path: KeyPath = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    inherited: Mapping[str, Any] = field(default_factory=dict)
 
     def at(self, *parts: str | int) -> "Place":
         """Return the place below this one."""
         return replace(self, path=(*self.path, *parts))
 
     @property
+    def parent(self) -> "Place":
+        """The place above this one."""
+        return replace(self, path=self.path[:-1])
+
+    @property
     def is_overridden(self) -> bool:
         """Whether the overrides reach this place."""
         return bool(self.overrides) and _known_path(self.overrides, self.path) == self.path
+
+    @property
+    def added(self) -> "Place | None":
+        """The first place on the way here that the overrides add to what is inherited; None if they add none."""
+        ways = (replace(self, path=self.path[:length]) for length in range(1, len(self.path) + 1))
+        return next((way for way in ways if way.is_overridden and _known_path(self.inherited, way.path) != way.path), None)
+
+    @property
+    def inherited_keys(self) -> tuple[str, ...]:
+        """The keys that are inherited beside the last one of this place."""
+        content: Any = self.inherited
+        for part in self.path[:-1]:
+            content = content[part]
+        return tuple(content)
 
     @property
     def keys(self) -> str:
@@ -91,19 +113,34 @@ class Problem:
     def error(self, place: Place) -> UserError:
         """Return the sentence for values that stand at `place`."""
         place, context, value = place.at(*self.path), self.details.get("ctx", {}), self.details["input"]
+        added = place.added
+        if value is None and added is not None and added.path == place.path:
+            return _nothing_to_remove(added)
         match self.details["type"]:
             case "unknown_key":
                 return _unknown_key(context["key"], context["legal"], place)
+            case "missing" if isinstance(place.path[-1], int):
+                return UserError(f"{place.parent}: {_quoted(value)} is not allowed; it must hold more values")
             case "missing":
-                parent = replace(place, path=place.path[:-1])
-                return UserError(f"{parent}: key '{place.path[-1]}' is missing")
+                return UserError(f"{place.parent}: key '{place.path[-1]}' is missing{_not_inherited(place.parent)}")
             case "literal_error":
                 return unknown("value", value, re.findall(r"'([^']*)'", context["expected"]), str(place))
             case "union_tag_invalid":
-                return unknown("kind", context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]), str(place))
+                legal = re.findall(r"'([^']*)'", context["expected_tags"])
+                return unknown("kind", context["tag"], legal, str(place.at("kind")))
             case "union_tag_not_found":
                 return UserError(f"{place}: key 'kind' is missing")
-        return UserError(f"{place}: {_quoted(value)} is not allowed; {self._rule}")
+        return UserError(f"{place}: {_quoted(value)} is not allowed; {self._rule}{self._hint}")
+
+    @property
+    def _hint(self) -> str:
+        """What to do about quotes that are too many or too few."""
+        problem, value = self.details["type"], self.details["input"]
+        if problem in NUMBERS and isinstance(value, str) and re.fullmatch(r"[-+]?[0-9.]+([eE][-+]?[0-9]+)?", value):
+            return "; write it without quotes or zeros before it"
+        if problem == "string_type" and isinstance(value, bool | int | float):
+            return "; write it in quotes"
+        return ""
 
     @property
     def _rule(self) -> str:
@@ -172,6 +209,18 @@ def _known_path(content: Any, path: KeyPath) -> KeyPath:
             continue
         known.append(part)
     return tuple(known)
+
+
+def _nothing_to_remove(place: Place) -> UserError:
+    """Return the error for a null in overrides that removes no inherited key."""
+    return unknown("inherited key", place.path[-1], place.inherited_keys, str(place.parent))
+
+
+def _not_inherited(place: Place) -> str:
+    """Return a remark on a place that overrides add and that lacks a key: an inherited one may have been meant."""
+    added = place.added
+    close = get_close_matches(str(added.path[-1]), added.inherited_keys, n=1) if added else []
+    return f"; '{added.path[-1]}' is not inherited (did you mean '{close[0]}'?)" if added and close else ""
 
 
 def _unknown_key(key: str, legal: list[str], place: Place) -> UserError:

@@ -8,6 +8,7 @@ from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.core.log import log
 from adaptive_smoothing.core.options import Field, Strict
 from adaptive_smoothing.results import consistency
+from adaptive_smoothing.results.asked import Asked, Files, check_measurements, check_specifications, code_notes
 from adaptive_smoothing.results.inputs import Inputs
 
 
@@ -19,6 +20,7 @@ class CollectJob(Strict):
     metrics: tuple[str, ...] = Field(description="a file a run")
     label_noise: tuple[str, ...] = Field(default=(), description="a file a run; none: the figure does not show it")
     folders: tuple[str, ...] = Field(description="a prepared dataset a run")
+    asked: Asked = Field(description="what the plan asks of the runs")
     output: str
     code: dict[str, str] = Field(description="module → digest of the code that the job reaches")
     strict: bool = Field(description="whether mixed results are an error")
@@ -27,20 +29,36 @@ class CollectJob(Strict):
 def collect(**fields: Any) -> None:
     """Write a figure's table; `fields` are those of CollectJob, as plain values.
 
-    Raises UserError for a damaged file and, where that is forbidden, for mixed results.
+    Raises UserError for a damaged file, for a run that was not asked for and, where forbidden, for mixed results.
     """
     job = CollectJob.model_validate(fields)
     contents = list(parquet.read_all(job.metrics))
+    notes = _checked(job, [made for _, made, _ in contents])
     inputs = Inputs(job.description, job.runs, [table for table, _, _ in contents], job.label_noise, job.folders)
     table, additions = registry.load("table", job.description["table"]).make(inputs)
     sources = {run: {**made, "sha256": digest} for run, (_, made, digest) in zip(job.runs, contents, strict=True)}
     for run, path in zip(job.runs, job.label_noise, strict=False):
         sources[run]["label_noise_sha256"] = sha256_of(path)
     devices = {run: metrics.column("device")[0].as_py() for run, metrics in zip(job.runs, inputs.metrics, strict=True)}
-    mixed = consistency.problems(sources, devices)
+    mixed = [*consistency.problems(sources, devices), *notes]
     _report_mixed(job, mixed)
     description = {**job.description, **additions, "code": job.code, "runs": sources, "mixed": mixed}
     parquet.write(job.output, table, description)
+
+
+def _checked(job: CollectJob, records: list[parquet.Metadata]) -> list[str]:
+    """Return notes on code that nobody adopted; raise UserError for files that are not those of the runs asked for."""
+    about = {"scale": job.description["scale"], "figure": job.description["figure"]}
+    metrics = Files(**about, content="results", paths=job.metrics)
+    check_specifications(metrics, records, job.asked.specifications)
+    notes = list(code_notes(metrics, records, job.asked.codes))
+    if job.label_noise:
+        label_noise = Files(**about, content="label noise", paths=job.label_noise)
+        measured = [parquet.read_metadata(path) for path in job.label_noise]
+        check_specifications(label_noise, measured, job.asked.specifications)
+        check_measurements(label_noise, measured, job.runs, job.description["label_noise_mc_samples"])
+        notes += code_notes(label_noise, measured, job.asked.measuring_codes)
+    return notes
 
 
 def _report_mixed(job: CollectJob, problems: list[str]) -> None:

@@ -141,7 +141,8 @@ def measure(**fields: Any) -> None:
     absent = [None] * len(rows)
     table = pa.table({name: columns.get(name, absent) for name in LABEL_NOISE.names}, schema=LABEL_NOISE)
     metadata = {"run": job.run, "specification": job.specification.plain(), "samples": job.samples, "code": job.code}
-    parquet.write(job.output, table, {**metadata, **made_with})
+    data = {"dataset_sha256": prepared.sha256, "labels_sha256": labels.sha256}
+    parquet.write(job.output, table, {**metadata, **data, **made_with})
 
 
 def _measured_columns(

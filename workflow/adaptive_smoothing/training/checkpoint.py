@@ -25,11 +25,20 @@ State = dict[str, Any]
 class Checkpoint:
     """One run's checkpoint file."""
 
-    def __init__(self, path: Path, identity: dict[str, str], minutes: float, epochs: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        identity: dict[str, str],
+        minutes: float,
+        epochs: int = 0,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         """Keep the state of the run with this `identity` in `path`.
 
-        It is saved on a stop signal, every `minutes`, and every `epochs` (0: by minutes alone).
+        It is saved on a stop signal, every `minutes`, and every `epochs` (0: by minutes alone). `check` forbids it by
+        an error.
         """
+        self.check = check
         self.path = path
         self.identity = identity
         self.seconds = 60 * minutes
@@ -68,6 +77,19 @@ class Checkpoint:
         if self.epochs and epoch % self.epochs == 0:
             self._save(state())
 
+    @contextlib.contextmanager
+    def kept_on_failure(self, state: Callable[[], State]) -> Iterator[None]:
+        """Save the state of a finished run whose results cannot be written, whatever the reason."""
+        try:
+            yield
+        except BaseException:
+            try:
+                self._save(state())
+                log(f"the results could not be written; the final state is saved in {self.path}, rerun to write them")
+            except Exception as error:
+                log(f"the final state cannot be saved either ({error})")
+            raise
+
     def remove(self) -> None:
         """Delete the file: the run has ended."""
         self.path.unlink(missing_ok=True)
@@ -86,7 +108,7 @@ class Checkpoint:
         self.stop_requested = True
 
     def _save(self, state: State) -> None:
-        with atomic_write(self.path) as temporary:
+        with atomic_write(self.path, self.check) as temporary:
             torch.save({"identity": self.identity, "state": state}, temporary)
         self.saved = time.monotonic()
 

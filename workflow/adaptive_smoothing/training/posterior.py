@@ -1,5 +1,6 @@
 """posterior.pt: the trained weights, their standard deviations and the method's soft labels."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from adaptive_smoothing.core.files import atomic_write
 from adaptive_smoothing.methods.base import Batches, Method
 
 
-def save_posterior(path: str | Path, method: Method, batches: Batches) -> None:
+def save_posterior(path: str | Path, method: Method, batches: Batches, check: Callable[[], None] | None = None) -> None:
     """Write the weights (a posterior's mean), standard deviations and soft labels of a method, the latter or None.
 
-    `batches` yields clean training images, where the method's statistics need them.
+    `batches` yields clean training images, where the method's statistics need them. `check` may forbid the writing by
+    an error.
     """
     with method.evaluation_mode(batches):
         soft = method.soft_labels()
@@ -23,7 +25,7 @@ def save_posterior(path: str | Path, method: Method, batches: Batches) -> None:
             "std": _on_cpu(method.posterior_std()),
             "soft_labels": _on_cpu(None if soft is None else {"soft_labels": soft}),
         }
-    with atomic_write(path) as temporary:
+    with atomic_write(path, check) as temporary:
         torch.save(state, temporary)
 
 

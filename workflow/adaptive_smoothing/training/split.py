@@ -1,6 +1,5 @@
 """The parts of a run's data: images and their labels on the device, for training and for each evaluation."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 from adaptive_smoothing.core import parquet
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.specification import RunSpec
-from adaptive_smoothing.data.types import UNKNOWN, Labels, Prepared
+from adaptive_smoothing.data.types import UNKNOWN, Labels, Prepared, labels_sha256
 from adaptive_smoothing.training.batches import ImageSource, open_source
 from adaptive_smoothing.training.devices import Machine
 
@@ -37,7 +36,7 @@ class TrainingLabels:
     @property
     def sha256(self) -> str:
         """Return a hash over the labels that are trained on."""
-        return hashlib.sha256(self.noisy[self.train_rows].tobytes()).hexdigest()
+        return labels_sha256(self.noisy[self.train_rows])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from adaptive_smoothing.data.datasets._pairs import paired
 from adaptive_smoothing.data.types import Arrays, Source
 
 CLASSES = 100
-SIZES = {"channels": 1, "pixels": 8, "side_by_side": 2}  # as published
+SIZES = {"images": 1797, "channels": 1, "pixels": 8, "side_by_side": 2}  # as published
 
 
 class Options(Strict):

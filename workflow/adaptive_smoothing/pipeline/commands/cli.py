@@ -55,6 +55,16 @@ def status(
     status.show(Selection.of(scale, figures or []), follow, every)
 
 
+@app.command(cls=ProjectCommand, epilog=examples("smoke", "smoke --cores 2"))
+def smoke(
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores that Snakemake may use. [default: all]")] = None,
+) -> int:
+    """Test that everything of the paper's scale runs: all its figures, a few steps a run, on tiny data."""
+    from adaptive_smoothing.pipeline.commands.smoke import command
+
+    return command.smoke(cores)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit status."""
     return program.run(typer.main.get_command(app), arguments)

@@ -16,18 +16,6 @@ from adaptive_smoothing.pipeline.plan import FigurePlan, Plan, Run, Specificatio
 from adaptive_smoothing.pipeline.snakemake_cli import Job
 from adaptive_smoothing.results.names import PARAMETERS, method_name, parameter_value
 
-# Snakemake's words → ours; the first that fits says most.
-IN_OTHER_WORDS = {
-    "Missing output files": "does not exist",
-    "Forced execution": "was interrupted",  # nothing else is forced here
-    "Incomplete output files": "was interrupted",
-    "Input files updated by another job": "its inputs are made again",
-    "Updated input files": "its inputs are newer",
-    "Set of input files has changed": "its inputs are other ones",
-    "Params have changed": "its settings changed",
-    "Software environment definition": "software environment changed",
-}
-
 
 class Reasons:
     """Explains the jobs of one scale that Snakemake would run."""
@@ -64,7 +52,7 @@ class Reasons:
         reasons += self._changed_code(run.code, record["code"])
         if {"dataset", "noise"}.isdisjoint(key[0] for key in changed):
             reasons += self._changed_inputs(run, job)
-        if "Software environment definition" in job.reason:
+        if job.has_new_environment:
             reasons += _changed_versions(record["versions"])
         return "; ".join(reasons) or self.of_job(job)
 
@@ -72,7 +60,7 @@ class Reasons:
         """Return why any other file is made again, as far as Snakemake says."""
         if job.changed_modules:
             return f"its code changed: {', '.join(map(file_of, job.changed_modules))}"
-        return next((ours for theirs, ours in IN_OTHER_WORDS.items() if theirs in job.reason), job.reason)
+        return job.cause
 
     def of_table(self, figure: FigurePlan, job: Job) -> str:
         """Return why a figure's table alone is made again."""
@@ -121,10 +109,10 @@ class Reasons:
     def _changed_inputs(self, run: Run, job: Job) -> Iterator[str]:
         """Yield that the dataset has changed or, if it has not, the labels."""
         corruption = self.jobs.get(run.labels)
-        stated = job.reason + (corruption.reason if corruption else "")  # the labels' job alone may name a new dataset
+        stated = [job, corruption] if corruption else [job]  # the labels' job alone may name a new dataset
         for kind, file in (("dataset", paths.META.format(dataset=run.dataset_folder)), ("labels", run.labels)):
             maker = self.jobs.get(file)
-            if maker or file in stated:
+            if maker or any(one.names(file) for one in stated):
                 yield f"{kind} changed" + (f" ({self.of_job(maker)})" if maker else "")
                 return
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow as pa
 
 from adaptive_smoothing.core import parquet
+from adaptive_smoothing.core.asked import AskedFigure, Undrawable
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data import storage
 from adaptive_smoothing.results import neighbours
@@ -23,6 +24,16 @@ SCHEMA = pa.schema(
         ("pixels", pa.list_(pa.uint8())),
     ]
 )
+
+
+def check_runs(asked: AskedFigure) -> None:
+    """Refuse all but one kind of run whose label noise is measured and whose images are in memory."""
+    asked.needs_runs()
+    asked.needs_label_noise()
+    if len(asked.runs) > 1:
+        raise Undrawable(f"kind '{asked.kind}' shows the examples of one kind of run, not of {len(asked.runs)}", "runs")
+    if asked.runs[0].images_on_disk:
+        raise asked.runs[0].refused(f"kind '{asked.kind}' shows pixels, but these images stay on disk", "setup")
 
 
 def make(inputs: Inputs) -> Table:

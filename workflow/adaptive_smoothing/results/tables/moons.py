@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from adaptive_smoothing.core.asked import AskedFigure
 from adaptive_smoothing.results.inputs import Inputs, Table, to_table
 from adaptive_smoothing.theory import moons
 
@@ -17,6 +18,11 @@ SCHEMA = pa.schema(
         ("noise", pa.float64()),
     ]
 )
+
+
+def check_runs(asked: AskedFigure) -> None:
+    """Refuse runs: the table is computed from the options alone."""
+    asked.needs_no_runs()
 
 
 def make(inputs: Inputs) -> Table:

@@ -4,10 +4,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from adaptive_smoothing.core.asked import AskedFigure
 from adaptive_smoothing.results.inputs import Inputs, Table, to_table
 from adaptive_smoothing.theory import logistic
 
 SCHEMA = pa.schema([("variance", pa.float64()), ("mean", pa.float64()), ("noise", pa.float64())])
+
+
+def check_runs(asked: AskedFigure) -> None:
+    """Refuse runs: the table is computed from the options alone."""
+    asked.needs_no_runs()
 
 
 def make(inputs: Inputs) -> Table:

@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 
 from adaptive_smoothing.core import parquet
+from adaptive_smoothing.core.asked import AskedFigure
 from adaptive_smoothing.results.inputs import Inputs, Table, to_table
 
 SCHEMA = pa.schema(
@@ -21,6 +22,12 @@ SCHEMA = pa.schema(
         ("value", pa.float64()),
     ]
 )
+
+
+def check_runs(asked: AskedFigure) -> None:
+    """Refuse a figure without runs, or without measured label noise."""
+    asked.needs_runs()
+    asked.needs_label_noise()
 
 
 def make(inputs: Inputs) -> Table:

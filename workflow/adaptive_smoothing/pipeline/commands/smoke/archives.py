@@ -1,18 +1,14 @@
-"""Write what the rehearsal reads: a tiny archive in its true format for each dataset, and weights for ResNet-50.
+"""Write what a smoke test reads: a tiny archive in its true format for each dataset, and weights for ResNet-50.
 
-Which ones, and where, stands in config/rehearsal.yaml, or in the scale that is named as the argument:
-
-    python tests/write_rehearsal_data.py [SCALE]
+Which datasets and models, and which folder, the scale's file says.
 """
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-import formats
-
 from adaptive_smoothing.core.errors import UserError, unknown
-from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.pipeline.commands.smoke import formats
 from adaptive_smoothing.pipeline.scales import Scale
 
 # ResNets need seconds for a few images. MNIST's small network has several batches of 50, the last one of 4.
@@ -27,28 +23,27 @@ NO_FILE = ("random",)
 
 
 def write(scale: Scale, where: str) -> None:
-    """Write the files of all datasets and models of a scale into its data root."""
+    """Write the files of all datasets and models of a scale into its data root, where they are missing.
+
+    Raises UserError, before anything is written, for published data and for a dataset without a writer; `where` is the
+    scale's file.
+    """
     if scale.data_variant is None or scale.data_root is None:
-        raise UserError(f"{where}: has no data_variant, so its data are the published ones, which nobody can make up")
+        raise UserError(
+            f"{where}: has no data_root and data_variant, so it reads published data; "
+            "tiny archives are only written for a scale with both"
+        )
     root = Path(scale.data_root)
+    for make in list(_writers(scale, where)):
+        make(root)
+
+
+def _writers(scale: Scale, where: str) -> Iterator[Callable[[Path], None]]:
     for name in dict.fromkeys(dataset.name for dataset in scale.datasets.values()):
         if name not in WRITERS:
             raise unknown("dataset with tiny archives", name, WRITERS, where)
-        WRITERS[name](root)
+        yield WRITERS[name]
     models = [setup.model for setup in scale.setups.values() if setup.model.name == "resnet50"]
     for weights in dict.fromkeys(model.options["weights"] for model in models):
         if weights not in NO_FILE:
-            formats.write_resnet50_weights(root, weights)
-
-
-def main(name: str = "rehearsal") -> None:
-    """Write the files of the named scale; a user's mistake is one sentence."""
-    try:
-        wanted = plan.load(name)
-        write(wanted.scale, str(wanted.file))
-    except UserError as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+            yield partial(formats.write_resnet50_weights, name=weights)

@@ -1,20 +1,21 @@
 """The tiny archives that the rehearsal reads: other readers of the true formats read them, too."""
 
+import pickle
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
-import formats
 import numpy as np
 import pytest
 import torch
 import torchvision.datasets
 import torchvision.models
-import write_rehearsal_data
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan, scale_files
+from adaptive_smoothing.pipeline.commands.smoke import archives as tiny_archives
+from adaptive_smoothing.pipeline.commands.smoke import formats, python2_pickle
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,13 +64,13 @@ def test_torchvisions_own_classes_read_our_cifar(archives, tmp_path, monkeypatch
 
 def test_python_2_pickles_hold_what_was_given():
     given = {"text": "", "list": [1, 300, 70000, -1], "array": np.arange(6, dtype=np.uint8).reshape(2, 3)}
-    pickled = formats.python2_pickle(given)
+    pickled = python2_pickle.dumps(given)
     assert b"numpy.core.multiarray" in pickled
     assert b"_codecs" not in pickled  # how Python 3 writes bytes for protocol 2
-    read = formats.pickle.loads(pickled, encoding="latin1")
+    read = pickle.loads(pickled, encoding="latin1")
     np.testing.assert_array_equal(read.pop("array"), given.pop("array"))
     assert read == given
-    assert set(formats.pickle.loads(pickled, encoding="bytes")) == {b"text", b"list", b"array"}
+    assert set(pickle.loads(pickled, encoding="bytes")) == {b"text", b"list", b"array"}
 
 
 def test_a_class_can_be_seen_in_its_images():
@@ -81,9 +82,10 @@ def test_a_class_can_be_seen_in_its_images():
 
 
 def test_archives_are_the_same_bytes_every_time_and_are_left_alone_where_they_are(archives, tmp_path):
-    script = "import sys; import formats; from pathlib import Path; formats.write_cifar10(Path(sys.argv[1]))"
+    module = formats.__name__
+    script = f"import sys; from pathlib import Path; import {module} as m; m.write_cifar10(Path(sys.argv[1]))"
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT / "tests", check=False)
+        done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
         assert done.returncode == 0
         (tmp_path / "stamp").touch()
     name = "cifar-10-python.tar.gz"
@@ -95,16 +97,18 @@ def test_archives_are_the_same_bytes_every_time_and_are_left_alone_where_they_ar
 
 def test_every_dataset_of_the_rehearsal_has_a_writer():
     rehearsal = plan.Plan("rehearsal", ROOT / "config")
-    assert {dataset.name for dataset in rehearsal.scale.datasets.values()} <= write_rehearsal_data.WRITERS.keys()
+    assert {dataset.name for dataset in rehearsal.scale.datasets.values()} <= tiny_archives.WRITERS.keys()
 
 
 def test_nothing_is_written_for_published_data_or_for_a_dataset_without_a_writer(tmp_path):
-    with pytest.raises(UserError, match=r"mine\.yaml: has no data_variant"):
-        write_rehearsal_data.write(scale_files.load_scale(ROOT / "config/paper.yaml"), "mine.yaml")
+    with pytest.raises(UserError, match=r"mine\.yaml: has no data_root and data_variant"):
+        tiny_archives.write(scale_files.load_scale(ROOT / "config/paper.yaml"), "mine.yaml")
     small = scale_files.load_scale(ROOT / "config/small.yaml")
     scale = small.model_copy(update={"data_root": str(tmp_path / "data"), "data_variant": "x"})
+    mnist = small.datasets["digits"].model_copy(update={"name": "mnist"})
+    scale = scale.model_copy(update={"datasets": {"mnist": mnist, **small.datasets}})  # one writer is there
     with pytest.raises(UserError, match=r"unknown dataset with tiny archives 'digit.*legal: .*mnist"):
-        write_rehearsal_data.write(scale, "mine.yaml")
+        tiny_archives.write(scale, "mine.yaml")
     assert not (tmp_path / "data").exists()
 
 

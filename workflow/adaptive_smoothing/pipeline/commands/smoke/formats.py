@@ -5,7 +5,6 @@ Every writer takes the folder that a scale calls `data_root`. A file that is the
 
 import gzip
 import io
-import pickle
 import struct
 import tarfile
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adaptive_smoothing.core.files import atomic_write
+from adaptive_smoothing.pipeline.commands.smoke import python2_pickle
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -38,7 +38,8 @@ def pictures(labels: Labels, classes: int, shape: tuple[int, int, int], seed: in
     phases = 2 * np.pi * np.arange(channels) / channels
     colour = 0.6 + 0.4 * np.cos(7 * turn[..., None] + phases[None, :, None, None])
     noise = generator.normal(0.25, 0.08, (len(labels), *shape))
-    return (255 * np.clip(disc * colour + noise, 0, 1)).astype(np.uint8)
+    images: Images = (255 * np.clip(disc * colour + noise, 0, 1)).astype(np.uint8)
+    return images
 
 
 def write_mnist(root: Path, train: int = 150, test: int = 20, folder: str = "MNIST") -> None:
@@ -48,7 +49,7 @@ def write_mnist(root: Path, train: int = 150, test: int = 20, folder: str = "MNI
         images = pictures(labels, 10, (1, 28, 28), seed)[:, 0]
         for kind, array in (("images", images), ("labels", labels.astype(np.uint8))):
             path = root / folder / "raw" / f"{part}-{kind}-idx{array.ndim}-ubyte.gz"
-            _write(path, gzip.compress(idx(array), mtime=0))
+            write_once(path, gzip.compress(idx(array), mtime=0))
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:
@@ -97,31 +98,6 @@ def _cifar_batch(name: str, images: Images, labels: dict[str, Labels]) -> dict[s
     }
 
 
-class _Python2Pickler(pickle._Pickler):  # the one in Python, whose parts can be replaced
-    """Writes what CIFAR's pickles hold: text and bytes as Python 2's strings, arrays under NumPy 1's module name."""
-
-    dispatch = dict(pickle._Pickler.dispatch)
-
-    def save_string(self, value: str | bytes) -> None:
-        encoded = value.encode("latin1") if isinstance(value, str) else value
-        self.write(pickle.BINSTRING + struct.pack("<i", len(encoded)) + encoded)
-        self.memoize(value)
-
-    def save_global(self, value: Any, name: str | None = None) -> None:
-        module = value.__module__.replace("numpy._core", "numpy.core")
-        self.write(pickle.GLOBAL + f"{module}\n{name or value.__qualname__}\n".encode("ascii"))
-        self.memoize(value)
-
-    dispatch[str] = dispatch[bytes] = save_string
-
-
-def python2_pickle(value: object) -> bytes:
-    """Return what Python 2's pickle.dumps(value, protocol=2) gives for dictionaries, lists, strings and arrays."""
-    stream = io.BytesIO()
-    _Python2Pickler(stream, protocol=2).dump(value)
-    return stream.getvalue()
-
-
 def _write_tar(path: Path, folder: str, content: dict[str, Any]) -> None:
     """Write a .tar.gz with a pickle for each name in `folder`; owner and time are always the same."""
     stream = io.BytesIO()
@@ -130,11 +106,11 @@ def _write_tar(path: Path, folder: str, content: dict[str, Any]) -> None:
         top.type, top.mode = tarfile.DIRTYPE, 0o755
         archive.addfile(top)
         for name, value in content.items():
-            data = python2_pickle(value)
+            data = python2_pickle.dumps(value)
             member = tarfile.TarInfo(f"{folder}/{name}")
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
-    _write(path, gzip.compress(stream.getvalue(), mtime=0))
+    write_once(path, gzip.compress(stream.getvalue(), mtime=0))
 
 
 def write_resnet50_weights(root: Path, name: str) -> None:
@@ -150,10 +126,11 @@ def write_resnet50_weights(root: Path, name: str) -> None:
         state = resnet50(weights=None).state_dict()
     stream = io.BytesIO()
     torch.save(state, stream)
-    _write(path, stream.getvalue())
+    write_once(path, stream.getvalue())
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file unless it exists."""
     if not path.exists():
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
@@ -170,7 +147,7 @@ def write_clothing1m(root: Path, train: int = 128, test: int = 28) -> None:
     generator = np.random.default_rng(1)
     for key, label in zip(keys, true, strict=True):
         height, width = generator.integers(64, 84, 2)  # and four times as large in the file
-        _write(folder / key, jpeg(pictures(np.array([label]), 14, (3, height, width), len(key) + int(label))[0], 4))
+        write_once(folder / key, jpeg(pictures(np.array([label]), 14, (3, height, width), len(key) + int(label))[0], 4))
     shifts = np.where(np.arange(len(true)) % 8 < 3, generator.integers(1, 14, len(true)), 0)
     noisy = [f"{key} {label}" for key, label in zip(keys, (true + shifts) % 14, strict=True)]
     clean = [f"{key} {label}" for key, label in zip(keys, true, strict=True)]
@@ -184,31 +161,16 @@ def write_clothing1m(root: Path, train: int = 128, test: int = 28) -> None:
         "clean_label_kv.txt": clean[:also_clean] + clean[train:],
     }
     for name, lines in lists.items():
-        _write(folder / name, "".join(f"{line}\n" for line in lines).encode())
-
-
-def write_image_folder(
-    root: Path, name: str = "own", classes: tuple[str, ...] = ("boot", "coat", "shirt"), train: int = 6, test: int = 3
-) -> None:
-    """Write the folder `name`: `train` and `test` images per class, JPEG and PNG in turn, of many sizes."""
-    for seed, (part, size) in enumerate((("train", train), ("test", test))):
-        for label, class_name in enumerate(classes):
-            for number in range(size):
-                shape = (3, 20 + 3 * number, 24 + 2 * number)
-                image = pictures(np.array([label]), len(classes), shape, 100 * seed + number)[0]
-                path = root / name / part / class_name / f"{number:04d}"
-                if number % 2:
-                    _write(path.with_suffix(".png"), _encoded(image, "PNG"))
-                else:
-                    _write(path.with_suffix(".jpg"), jpeg(image))
+        write_once(folder / name, "".join(f"{line}\n" for line in lines).encode())
 
 
 def jpeg(image: Images, enlarged: int = 1) -> bytes:
     """Return a JPEG file of a C × H × W image, `enlarged` times as high and wide."""
-    return _encoded(image, "JPEG", enlarged, quality=90)
+    return encoded(image, "JPEG", enlarged, quality=90)
 
 
-def _encoded(image: Images, file_format: str, enlarged: int = 1, **options: Any) -> bytes:
+def encoded(image: Images, file_format: str, enlarged: int = 1, **options: Any) -> bytes:
+    """Return a C × H × W image as a file in one of Pillow's formats."""
     from PIL import Image
 
     stream = io.BytesIO()
