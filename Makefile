@@ -19,6 +19,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CONSTRAINTS := envs/constraints.txt
 SMK := Snakefile $(wildcard rules/*.smk)
+SLURM_TESTS := executor/tests/slurm tests/slurm
+# tox has a venv of its own: it would clash with the versions of packaging that Snakemake allows.
+TOX := 4.67.15
+TOX_VENV := .venv-tox
 
 # Snakemake starts further programs, which are to be those of the venv; the venv itself is made by the user's Python.
 USER_PATH := $(PATH)
@@ -99,14 +103,19 @@ plan: $(INSTALLED) ## Show what the whole paper would run, and run nothing
 test: lint ## Set up where needed, then every check: formatting, lints, types, all tests
 	$(BIN)/pytest -n 3 $(PYTEST_ARGS)
 
+.PHONY: test-executor
+test-executor: $(TOX_VENV)/.tox-$(TOX) ## The executor's wheel in clean environments: with its oldest and its newest Snakemake
+	rm -rf executor/build # else the wheel would hold modules that are no more
+	cd executor && ../$(TOX_VENV)/bin/tox run-parallel --parallel-no-spinner
+
 .PHONY: test-slurm
 test-slurm: $(INSTALLED) ## As root: start a real SLURM on this machine and break it in every way that executor/tests/slurm lists
-	$(BIN)/pytest executor/tests/slurm -n 4 -m 'not alone' $(PYTEST_ARGS)
-	$(BIN)/pytest executor/tests/slurm -m 'alone and not whole' $(PYTEST_ARGS)
+	$(BIN)/pytest $(SLURM_TESTS) -n 4 -m 'not alone' $(PYTEST_ARGS)
+	$(BIN)/pytest $(SLURM_TESTS) -m 'alone and not whole' $(PYTEST_ARGS)
 
 .PHONY: test-slurm-whole
 test-slurm-whole: $(INSTALLED) ## As root: Fig. 7 at small scale on a real SLURM, seven trainings to a job, against the local table
-	$(BIN)/pytest executor/tests/slurm -m whole $(PYTEST_ARGS)
+	$(BIN)/pytest tests/slurm -m whole $(PYTEST_ARGS)
 
 .PHONY: bench-slurm
 bench-slurm: $(INSTALLED) ## As root: the SLURM executor beside snakemake-executor-plugin-slurm, 100 and 400 jobs
@@ -154,8 +163,14 @@ constraints: $(INSTALLED) ## Pin what the venv holds now: rewrite envs/constrain
 
 .PHONY: clean-environment
 clean-environment: ## Delete the venv and all caches; data, results and figures stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info executor/src/*.egg-info
+	rm -rf $(VENV) $(TOX_VENV) executor/.tox executor/build .mypy_cache .pytest_cache .ruff_cache .hypothesis workflow/*.egg-info executor/src/*.egg-info
 	find workflow executor tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(TOX_VENV)/.tox-$(TOX): export PATH := $(USER_PATH)
+$(TOX_VENV)/.tox-$(TOX):
+	$(PYTHON) -m venv --clear $(TOX_VENV)
+	$(TOX_VENV)/bin/python -m pip install --quiet tox==$(TOX)
+	@touch $@
 
 $(INSTALLED): export PATH := $(USER_PATH)
 $(INSTALLED): pyproject.toml executor/pyproject.toml $(CONSTRAINTS)

@@ -6,7 +6,7 @@
 Prints a Markdown table: wall time, calls of SLURM's commands (counted by scripts in front of them on PATH), processor
 time of the head, and how many of the jobs' files are there in the end. The other plugin gets an environment
 of its own, since Snakemake imports each plugin that it finds at every start. Needs what
-executor/tests/slurm/cluster.py needs.
+executor/tests/slurm_testing/cluster.py needs.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ETC = Path("/etc/slurm/slurm.conf")
-sys.path.insert(0, str(ROOT / "executor/tests/slurm"))
+sys.path.insert(0, str(ROOT / "executor/tests"))
 
-from cluster import Cluster  # noqa: E402
+from slurm_testing.cluster import Cluster  # noqa: E402
 
 PEER = "snakemake-executor-plugin-slurm==2.8.0"
 COMMANDS = ("sbatch", "squeue", "sacct", "scontrol", "scancel")

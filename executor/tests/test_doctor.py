@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from snakemake_executor_plugin_submitit import doctor
+from snakemake_executor_plugin_submitit import doctor, processes
 from snakemake_executor_plugin_submitit.checks import arrays, partitions, preemption, requeues
 
 CONFIGURATION = """\
@@ -78,10 +78,12 @@ def test_without_slurm(slurm, capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("program", ["scontrol", "sbatch"])
-def test_a_command_that_hangs(slurm, capsys, program):
-    slurm(program, "sleep 600")
+def test_a_command_that_hangs_leaves_no_process(slurm, capsys, program):
+    """Also if a script of the site's stands in front of the real command."""
+    notes = slurm(program, 'sleep 600 & echo $! >"$NOTES"; wait')
     assert doctor.main(["--timeout", "1"]) == 1
     assert "no answer within 1 s" in capsys.readouterr().out
+    assert not processes.started(int(notes.read_text()))
 
 
 def test_sinfo_and_sacct_and_scancel_fail(slurm, capsys):
@@ -105,16 +107,24 @@ def test_sbatch_that_says_nothing(slurm, capsys):
     assert "sbatch failed: it printed no job id" in capsys.readouterr().out
 
 
+NOTE_NAME = 'for word; do case "$word" in --job-name=*) echo "${word#*=}" >name;; esac; done; echo 17'
+
+
+def squeue_says(state):
+    """Return a squeue that shows the job that NOTE_NAME has taken."""
+    return f'echo "17|{state}|$(id -u)|Priority||$(cat name)|$PWD"'
+
+
 def test_a_job_that_never_starts(slurm, capsys):
-    slurm("sbatch", "echo 17")
-    slurm("squeue", "echo '17|PENDING'")
+    slurm("sbatch", NOTE_NAME)
+    slurm("squeue", squeue_says("PENDING"))
     assert doctor.main(["--timeout", "1"]) == 0
     assert "job 17 is still PENDING" in capsys.readouterr().out
 
 
 def test_a_node_without_this_python(slurm, capsys):
-    slurm("sbatch", "echo 17")
-    slurm("squeue", "echo '17|FAILED'")
+    slurm("sbatch", NOTE_NAME)
+    slurm("squeue", squeue_says("FAILED"))
     assert doctor.main(["--timeout", "1"]) == 1
     assert "must be seen by all nodes" in capsys.readouterr().out
 

@@ -70,8 +70,9 @@ def test_a_handler_of_somebody_elses_is_left_alone():
 
 WORKFLOW = """
 import sys, time
-from snakemake.scheduling.job_scheduler import JobScheduler
+from snakemake_executor_plugin_submitit import interrupts
 
+JobScheduler = interrupts.scheduler()
 deal_with_failures = JobScheduler._error_jobs
 
 def slowly(scheduler):

@@ -12,7 +12,7 @@ from snakemake_executor_plugin_submitit.journal import InUse, Journal, JournalTa
 
 def submission(token="t", count=2):
     tasks = [JournalTask(f"key{index}", (f"out{index}",), index) for index in range(count)]
-    return Submission(token, f"smk-train-{token}", "train", "/folder", "slurm", 1.0, tasks)
+    return Submission(token, f"smk-make-{token}", "make", "/folder", "slurm", 1.0, tasks)
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_what_does_not_listen_to_sigusr2_goes_on(start):
 
 
 def test_something_that_still_saves_after_the_command_has_died_is_waited_for(start):
-    """As when a shell dies of SIGTERM and the training below goes on."""
+    """As when a shell dies of SIGTERM and the program below goes on."""
     process = start("(trap '' TERM; sleep 2; echo saved >state) & echo $$ >pid; exec sleep 100")
     assert told(process, signal.SIGTERM)[0] == AGAIN
     assert Path("state").read_text() == "saved\n"

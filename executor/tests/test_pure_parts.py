@@ -167,7 +167,7 @@ def test_the_least_runtime_that_is_named_is_accepted():
 
 def test_jobs_of_one_rule_with_equal_requests_go_up_together_in_pieces():
     small, large = request(mem_mb=1), request(mem_mb=2)
-    jobs = [("train", small)] * 5 + [("train", large)] * 2 + [("measure", small)] + [("train", small)]
+    jobs = [("make", small)] * 5 + [("make", large)] * 2 + [("measure", small)] + [("make", small)]
     made = grouped(list(enumerate(jobs)), lambda job: job[1], size=4)
     assert [[number for number, _ in batch] for batch in made] == [[0, 1, 2, 3], [4, 8], [5, 6], [7]]
     assert grouped([], lambda job: job, size=4) == []

@@ -64,17 +64,17 @@ def run(tmp_path, caplog):
 
 @pytest.fixture
 def task(tmp_path):
-    rule = SimpleNamespace(name="train")
+    rule = SimpleNamespace(name="make")
     job = SimpleNamespace(is_group=lambda: False, rule=rule, input=[tmp_path / "in"], output=[tmp_path / "out"])
     (tmp_path / "in").touch()
-    return Task(job, "train", "key", (str(tmp_path / "out"),), request_of({"runtime": 10}, 1, 90), "true")
+    return Task(job, "make", "key", (str(tmp_path / "out"),), request_of({"runtime": 10}, 1, 90), "true")
 
 
 def submitted(task, folder, key="key", ago_s=0.0, job_id="7", input_age_s=0.0):
     """Return a submission of this task."""
     newest = (folder / "in").stat().st_mtime - input_age_s
     tasks = [JournalTask(key, task.outputs, 0, timeouts_before=2, newest_input=newest)]
-    return Submission("t", "smk-train-t", "train", str(folder), "slurm", time.time() - ago_s, tasks, job_id)
+    return Submission("t", "smk-make-t", "make", str(folder), "slurm", time.time() - ago_s, tasks, job_id)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_job_that_has_ended_serves_if_its_result_is_new_and_its_files_exist(ta
 
 
 def test_a_submission_whose_id_is_unknown_is_found_by_its_name(run, task, tmp_path):
-    run.cluster.names, run.cluster.known = {"smk-train-t": "9"}, {"9": "RUNNING"}
+    run.cluster.names, run.cluster.known = {"smk-make-t": "9"}, {"9": "RUNNING"}
     taken, left = OrphanedJobs([submitted(task, tmp_path, job_id=None)], run).take_over([task])
     assert (taken, left, task.job_id, task.timeouts_before) == ([task], [], "9", 2)
     assert run.tasks == {"9": task}
@@ -240,7 +240,7 @@ def test_a_failure_without_a_log_names_the_node(run, assigned):
     Watch(run).round([assigned])
     text = Endings(run).fail(assigned)
     assert text.startswith(
-        "job 7 of train: no result; SLURM says FAILED (RaisedSignal:53, n1); no log, so that the node"
+        "job 7 of make: no result; SLURM says FAILED (RaisedSignal:53, n1); no log, so that the node"
     )
 
 
@@ -256,5 +256,5 @@ def test_a_requeue_and_a_hold_are_reported_once(run, assigned, caplog):
         run.cluster.known, run.cluster.reason = {"7": state}, reason
         watch._next_query = 0
         watch.round([assigned])
-    assert caplog.text.count("job 7 (train) is back in the queue") == 1
-    assert caplog.text.count("job 7 (train) does not start by itself: JobHeldAdmin: an administrator holds it") == 1
+    assert caplog.text.count("job 7 (make) is back in the queue") == 1
+    assert caplog.text.count("job 7 (make) does not start by itself: JobHeldAdmin: an administrator holds it") == 1

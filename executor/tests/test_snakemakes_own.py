@@ -1,5 +1,7 @@
 """Snakemake's own tests of an executor, on this machine's cluster."""
 
+import contextlib
+
 import pytest
 from snakemake.common.tests import TestWorkflowsLocalStorageBase
 from snakemake.settings.types import ResourceSettings
@@ -19,7 +21,16 @@ class TestLocal(TestWorkflowsLocalStorageBase):
         return ExecutorSettings(cluster="local")
 
     def get_resource_settings(self):
-        return ResourceSettings(default_resources={"runtime": 10})
+        return ResourceSettings(default_resources=default_resources())
+
+
+def default_resources():
+    """Return ten minutes a job; older versions of Snakemake have a class for it."""
+    with contextlib.suppress(ImportError):
+        from snakemake.resources import DefaultResources
+
+        return DefaultResources(["runtime=10"])
+    return {"runtime": 10}
 
 
 class TestDebug(TestLocal):

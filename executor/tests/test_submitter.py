@@ -57,7 +57,7 @@ def submitter(run):
 
 
 def task(name="a"):
-    return Task(None, "train", f"key {name}", (name,), request_of({"runtime": 10}, 1, 90), "true")
+    return Task(None, "make", f"key {name}", (name,), request_of({"runtime": 10}, 1, 90), "true")
 
 
 def calls(tmp_path, name):
@@ -201,7 +201,7 @@ def test_what_may_still_show_up_is_named_with_the_command_that_cancels_it(run, s
     submitter.send(Batch([task()]))
     unheard = submitter.give_up()
     Canceller(run).cancel_unheard(unheard)
-    assert f"if jobs of train show up, by hand: scancel --me --name={unheard[0].name}" in caplog.text
+    assert f"if jobs of make show up, by hand: scancel --me --name={unheard[0].name}" in caplog.text
 
 
 def test_nothing_is_said_to_have_ended_while_slurm_does_not_answer(run, submitter, program, caplog, monkeypatch):
@@ -281,7 +281,7 @@ def test_a_cancellation_that_fails_says_what_to_do_by_hand(run, submitter, progr
 def test_an_array_is_cancelled_as_a_whole_only_if_all_its_open_tasks_are_ours(ended, mine, expected):
     tasks = [task(name) for name in "abc"]
     journal_tasks = [one.journal_task(index) for index, one in enumerate(tasks)]
-    submission = Submission("t", "name", "train", "/folder", "slurm", 1.0, journal_tasks, "7", ended)
+    submission = Submission("t", "name", "make", "/folder", "slurm", 1.0, journal_tasks, "7", ended)
     for index, one in enumerate(tasks):
         one.assign(submission, index)
     assert cancel_ids([tasks[index] for index in mine]) == expected

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 CONSTRAINTS = ROOT / "envs" / "constraints.txt"
@@ -50,10 +52,24 @@ def test_conda_environment_has_the_versions_of_the_constraints(path: Path) -> No
 
 
 def test_every_dependency_is_pinned() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = project["dependencies"] + project["optional-dependencies"]["test"]
+    executor, project = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"] for folder in ("executor", ".")
+    )
+    declared = project["dependencies"] + project["optional-dependencies"]["test"] + executor["dependencies"]
     names = {normalised(re.split(r"[<>=!~\[; ]", dependency)[0]) for dependency in declared}
-    assert names - pins().keys() == set()
+    assert names - pins().keys() == {executor["name"]}  # which is installed by path
+
+
+def test_the_executors_bounds_contain_the_pins() -> None:
+    """Its pyproject also names the newest versions that its own tests have seen: the pins are no newer."""
+    executor = tomllib.loads((ROOT / "executor/pyproject.toml").read_text())
+    newest = dict(pin.split("==") for pin in executor["tool"]["tox"]["env"]["newest"]["deps"])
+    bounds = [Requirement(text) for text in executor["project"]["dependencies"]]
+    assert {bound.name for bound in bounds} == newest.keys()
+    for bound in bounds:
+        pin = pins()[normalised(bound.name)]
+        assert bound.specifier.contains(pin), f"{bound} does not contain {pin}"
+        assert Version(pin) <= Version(newest[bound.name]), f"tox tests {newest[bound.name]}, not {pin}"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from snakemake_executor_plugin_submitit import names
 from snakemake_executor_plugin_submitit.checks import BAD, Finding, Visit, examine
 
 PROGRAM = "submitit-doctor"
@@ -49,7 +50,7 @@ def parse(arguments: Sequence[str] | None, program: str) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    folder = Path(".snakemake/submitit")
+    folder = Path(names.FOLDER)
     parser.add_argument("--folder", type=Path, default=folder, help="the folder to write into (default: %(default)s)")
     parser.add_argument(
         "--timeout", type=_seconds, default=60, metavar="SECONDS", help="for each command and for the job (%(default)s)"

@@ -146,8 +146,9 @@ class Executor(InterruptibleExecutor):
         try:
             request = request_of(dict(job.resources.items()), job.threads, self.run.settings.signal_delay)
             command = str(self.format_job_exec(job))
-            key, outputs, newest = identity.identity(job), identity.outputs(job), identity.newest_input(job)
-            return Task(job, rule, key, outputs, request, command, newest, identity.fenced(job))
+            key, outputs, wildcards = identity.identity(job), identity.outputs(job), identity.wildcards(job)
+            newest, fenced = identity.newest_input(job), identity.fenced(job)
+            return Task(job, rule, key, outputs, request, command, wildcards, newest, fenced)
         except BadRequest as error:
             self.report_unsubmitted(job, f"rule {rule}: {error}.")
         except Exception as error:
@@ -203,7 +204,7 @@ class Executor(InterruptibleExecutor):
     def _report_assigned(self, tasks: Sequence[Task]) -> None:
         self.watch.hurry()
         for task in tasks:
-            columns = (task.job_id, task.rule, identity.wildcards(task.job), " ".join(task.outputs), str(task.log))
+            columns = (task.job_id, task.rule, task.wildcards, " ".join(task.outputs), str(task.log))
             folders.note_job(self.run.folder, columns)
             if task.info is None:
                 task.info = SubmittedJobInfo(task.job, external_jobid=task.job_id, aux={"task": task})

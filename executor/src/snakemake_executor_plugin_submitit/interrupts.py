@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -30,17 +31,25 @@ def survive_sigterm() -> None:
     than once (from SLURM and from node.py), so a second one may arrive then, and its Snakemake would hang. Call this
     before Snakemake makes its scheduler, or in the executor, which Snakemake makes just before.
     """
-    from snakemake.scheduling.job_scheduler import JobScheduler
-
-    handle = JobScheduler.exit_gracefully
+    scheduler_class = scheduler()
+    handle = scheduler_class.exit_gracefully
     if hasattr(handle, "__wrapped__"):
         return
 
     @functools.wraps(handle)
-    def in_a_thread(scheduler: JobScheduler, number: int, frame: FrameType | None) -> None:
-        threading.Thread(target=handle, args=(scheduler, number, frame), daemon=True).start()
+    def in_a_thread(self: Any, number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=handle, args=(self, number, frame), daemon=True).start()
 
-    JobScheduler.exit_gracefully = in_a_thread
+    scheduler_class.exit_gracefully = in_a_thread
+
+
+def scheduler() -> Any:
+    """Return the class of Snakemake's scheduler; it moved in Snakemake 9.10."""
+    try:
+        from snakemake.scheduling.job_scheduler import JobScheduler
+    except ModuleNotFoundError:
+        from snakemake.scheduler import JobScheduler
+    return JobScheduler
 
 
 class InterruptGuard:

@@ -31,6 +31,7 @@ class JournalTask:
     outputs: tuple[str, ...]
     index: int
     timeouts_before: int = 0
+    wildcards: str = ""  # in words
     newest_input: float | None = None  # when an input had changed last; None in journals of older versions
 
 
@@ -186,18 +187,37 @@ def replay(lines: Iterable[str]) -> list[Submission]:
     """Return the submissions that the journal's lines describe; broken lines are left out."""
     submissions: dict[str, Submission] = {}
     for line in lines:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             record = json.loads(line)
             kind, token = record["do"], record["token"]
             if kind == "submit":
-                tasks = [JournalTask(**{**task, "outputs": tuple(task["outputs"])}) for task in record["tasks"]]
-                fields = {key: record[key] for key in ("token", "name", "rule", "folder", "cluster", "time")}
-                places = {key: record.get(key, "") for key in ("workdir", "site")}
-                submissions[token] = Submission(**fields, **places, tasks=tasks)
+                submissions[token] = _submission(record)
             elif kind == "id":
-                submissions[token].job_id = record["id"]
+                submissions[token].job_id = str(record["id"])
             elif kind == "cancel":
-                submissions[token].cancelled.update(record["index"])
+                submissions[token].cancelled.update(map(int, record["index"]))
             elif kind == "end":
-                submissions[token].ended.update(record["index"])
+                submissions[token].ended.update(map(int, record["index"]))
     return list(submissions.values())
+
+
+def _submission(record: dict[str, Any]) -> Submission:
+    """Return the submission of a record; raise ValueError, KeyError or TypeError if the record is damaged."""
+    token, name, rule, folder, cluster = (str(record[key]) for key in ("token", "name", "rule", "folder", "cluster"))
+    tasks = [_task(**task) for task in record["tasks"]]
+    workdir, site = str(record.get("workdir", "")), str(record.get("site", ""))
+    return Submission(token, name, rule, folder, cluster, float(record["time"]), tasks, workdir=workdir, site=site)
+
+
+def _task(
+    key: str,
+    outputs: Iterable[str],
+    index: int,
+    timeouts_before: int = 0,
+    wildcards: str = "",
+    newest_input: float | None = None,
+    **newer: Any,
+) -> JournalTask:
+    """Return a task of a record; what a newer version of the plugin has added is left out."""
+    files, newest = tuple(map(str, outputs)), None if newest_input is None else float(newest_input)
+    return JournalTask(str(key), files, int(index), int(timeouts_before), str(wildcards), newest)

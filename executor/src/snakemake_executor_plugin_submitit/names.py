@@ -2,6 +2,7 @@
 
 import re
 
+FOLDER = ".snakemake/submitit"  # the default of --submitit-folder
 JOURNAL = "journal.jsonl"
 JOBS_TABLE = "jobs.tsv"
 RESULT_ENDING = "_0_result.pkl"  # submitit's

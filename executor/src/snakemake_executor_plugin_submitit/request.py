@@ -1,6 +1,6 @@
 """The request of a job: from Snakemake's resources to sbatch's options.
 
-Pure: nothing here talks to SLURM. Jobs with equal requests may share an array. `docs/executor.md` has the table.
+Pure: nothing here talks to SLURM. Jobs with equal requests may share an array. README.md has the table.
 """
 
 import re

@@ -7,6 +7,8 @@ from typing import Any
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecutorSettingsBase
 
+from snakemake_executor_plugin_submitit import names
+
 STARTED = time.time()  # Snakemake imports its plugins before it looks at any file
 CLUSTERS = ("slurm", "local", "debug")
 ANSWERS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -27,7 +29,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # the inter
 
     cluster: str = _setting("slurm", "Where jobs run: 'slurm'; 'local' (this machine); 'debug' (this very process).")
     folder: str = _setting(
-        ".snakemake/submitit",
+        names.FOLDER,
         "Pickles, job logs and journal; all nodes must see it. Only its owner may read it, since a pickle is code.",
     )
     signal_delay: int = _number(90, 5, "Seconds before its time limit at which a job is told to save and stop.")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from snakemake_executor_plugin_submitit.environment import cleaned
 from snakemake_executor_plugin_submitit.messages import Messages
+from snakemake_executor_plugin_submitit.processes import kill_group
 from snakemake_executor_plugin_submitit.records import (
     SACCT_FORMAT,
     SQUEUE_FORMAT,
@@ -53,27 +54,17 @@ class Commands:
     def run(self, *command: str) -> str:
         """Return what a command prints; raise SlurmUnavailable if it fails or hangs."""
         try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                errors="replace",  # a site's banner may be in any encoding
-                timeout=self._timeout_s,
-                stdin=subprocess.DEVNULL,
-                env=cleaned(os.environ),
-                start_new_session=True,  # Ctrl-C is for Snakemake, not for a query
-                check=False,
-            )
+            status, output, errors = _call(command, self._timeout_s)
         except subprocess.TimeoutExpired:
             raise self._unavailable(command[0], f"no answer within {self._timeout_s} s") from None
         except OSError as error:
             raise self._unavailable(command[0], str(error)) from None
-        if done.returncode != 0:
-            raise self._unavailable(command[0], done.stderr.strip() or f"exit status {done.returncode}")
+        if status != 0:
+            raise self._unavailable(command[0], errors.strip() or f"exit status {status}")
         if command[0] in self._down:
             self._down.discard(command[0])
             self._messages.info(f"{command[0]} answers again")
-        return done.stdout
+        return output
 
     def _unavailable(self, program: str, reason: str) -> SlurmUnavailable:
         expected = any(known in reason.lower() for known in (UNKNOWN_ID, NO_ACCOUNTING))
@@ -82,6 +73,29 @@ class Commands:
             first = next((line.strip() for line in reason.splitlines() if line.strip()), reason)
             self._messages.warning(f"{program} failed ({first}); jobs run on, and it will be asked again")
         return SlurmUnavailable(reason)
+
+
+def _call(command: Sequence[str], timeout_s: int) -> tuple[int, str, str]:
+    """Return status, output and errors of a command; one that hangs is killed with all that it has started.
+
+    Many sites have a script in place of squeue. Killed alone, it would leave the real one behind.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",  # a site's banner may be in any encoding
+        env=cleaned(os.environ),
+        start_new_session=True,  # Ctrl-C is for Snakemake, not for a query
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout_s)
+        except BaseException:
+            kill_group(process.pid)
+            raise
+        return process.returncode, output, errors
 
 
 class Slurm:

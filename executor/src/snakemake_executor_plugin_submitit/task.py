@@ -24,6 +24,7 @@ class Task:
     outputs: tuple[str, ...]
     request: Request
     command: str
+    wildcards: str = ""
     newest_input: float = 0.0  # when an input had changed last
     fenced: tuple[str, ...] = ()  # one output of each job that it runs
     timeouts_before: int = 0
@@ -80,7 +81,7 @@ class Task:
 
     def journal_task(self, index: int) -> JournalTask:
         """Return what the journal records of it."""
-        return JournalTask(self.key, self.outputs, index, self.timeouts_before, self.newest_input)
+        return JournalTask(self.key, self.outputs, index, self.timeouts_before, self.wildcards, self.newest_input)
 
     def assign(self, submission: Submission, index: int) -> None:
         """Record which task of which submission it is; nothing has been observed yet."""

@@ -7,7 +7,6 @@ wrote it lives. On this machine that process is looked up; on another host it co
 import json
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,21 +138,16 @@ def progress_file(scale: str, run: str) -> Path:
 
 def queued(folder: Path = JOURNAL) -> dict[str, str]:
     """Return file → job for all jobs that the executor's journal says are on a cluster; {} without a journal."""
-    return dict(_queued(folder))
+    if not folder.exists():
+        return {}
+    from snakemake_executor_plugin_submitit.status import read_jobs  # only where that executor has been used
 
-
-def _queued(folder: Path) -> Iterator[tuple[str, str]]:
-    try:
-        lines = (folder / "journal.jsonl").read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        return
-    from snakemake_executor_plugin_submitit.journal import replay  # only where that executor has been used
-
-    for submission in replay(lines):
-        for task in submission.live:
-            if task.index not in submission.cancelled:
-                job = "a job without a number yet" if submission.job_id is None else submission.external_id(task.index)
-                yield from ((output, job) for output in task.outputs)
+    return {
+        output: job.job_id or "a job without a number yet"
+        for job in read_jobs(folder)
+        if job.under_way
+        for output in job.outputs
+    }
 
 
 def _lives(pid: int, started: float) -> bool:

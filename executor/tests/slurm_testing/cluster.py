@@ -1,7 +1,7 @@
 """A real SLURM on this machine: munge, MariaDB, slurmdbd, slurmctld, slurmd, and two GPUs that only look like some.
 
-    python tests/slurm/cluster.py start FOLDER    # prints what to set in the environment
-    python tests/slurm/cluster.py stop FOLDER
+    python -m slurm_testing.cluster start FOLDER    # prints what to set in the environment
+    python -m slurm_testing.cluster stop FOLDER
 
 Needs root and Debian's packages slurm-wlm, slurmdbd, munge and mariadb-server; everything else (configuration, sockets,
 databases, logs) lies in FOLDER, the servers listen on loopback only, and are stopped by their process ids. The nodes'
