@@ -1,4 +1,4 @@
-# One way to do each thing, on a laptop and in CI. `make` alone lists the targets.
+# One way to do each thing, on a laptop and in CI. `make` alone lists the targets; `smoothing --help` the questions.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -7,12 +7,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 PYTEST_ARGS ?=
-SCALE ?= paper
-FIG ?=
-ALL ?=
-FOLLOW ?=
-ARCHIVE ?=
-FORCE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,7 +26,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Variables: CORES=$(CORES) (how many jobs' cores at once), PYTHON=$(PYTHON) (3.11 or newer), SCALE=$(SCALE), PYTEST_ARGS"
+	@echo "Variables: CORES=$(CORES) (how many jobs' cores at once), PYTHON=$(PYTHON) (3.11 or newer), PYTEST_ARGS"
+	@echo "All that is asked rather than made: $(BIN)/smoothing --help"
 
 .PHONY: small
 small: $(INSTALLED) ## Set up where needed, then all nine figures at small scale, in paper_figures/small
@@ -41,44 +36,6 @@ small: $(INSTALLED) ## Set up where needed, then all nine figures at small scale
 .PHONY: smoke
 smoke: $(INSTALLED) ## A smoke test: the paper's own nine figures, a few steps a run on tiny data, in paper_figures/rehearsal
 	@$(BIN)/smoothing smoke --cores $(CORES)
-
-.PHONY: rehearse
-rehearse: smoke ## The former name of 'make smoke'
-	@echo "'make rehearse' is now 'make smoke', or 'smoothing smoke'"
-
-.PHONY: why
-why: $(INSTALLED) ## Show what would run, and why, and run nothing: SCALE (paper), FIG (all of its figures)
-	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.explain $(SCALE) $(FIG)
-
-.PHONY: estimate
-estimate: $(INSTALLED) ## What figures will cost in time, and how that is known: SCALE (paper), FIG (all of its figures)
-	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.estimate.command $(SCALE) $(FIG)
-
-.PHONY: status
-status: $(INSTALLED) ## What is done, runs, waits and failed: SCALE (paper), FIG (all of its figures), FOLLOW=1 (live)
-	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.status $(SCALE) $(FIG) $(if $(FOLLOW),--follow)
-
-.PHONY: provenance
-provenance: $(INSTALLED) ## From a figure to all that made it, every hash checked: FIG=paper_figures/small/fig7.pdf, ALL=1 (specifications)
-	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.provenance $(FIG) $(if $(ALL),--all)
-
-.PHONY: export
-export: $(INSTALLED) ## Write a scale's tables and metrics into one archive: SCALE
-	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.archive export $(SCALE)
-
-.PHONY: figures-from
-figures-from: $(INSTALLED) ## Redraw all figures of an archive, without training: ARCHIVE=small-results.tar.xz, FORCE=1 (write over others)
-	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.archive figures-from $(ARCHIVE) $(if $(FORCE),--force)
-
-.PHONY: report
-report: $(INSTALLED) ## One HTML file to read a finished scale in, and to pass on: SCALE
-	$(BIN)/snakemake $(SCALE) --report results/$(SCALE)/report.html || { \
-	    echo "error: something of scale '$(SCALE)' is not made yet: 'snakemake $(SCALE)' makes it," \
-	        "'make report-so-far SCALE=$(SCALE)' reports what is there" >&2; exit 1; }
-
-.PHONY: report-so-far
-report-so-far: $(INSTALLED) ## The same of a scale that is not finished, or where a run failed, from what is there: SCALE
-	@$(BIN)/python -m adaptive_smoothing.pipeline.commands.partial_report $(SCALE)
 
 .PHONY: bench
 bench: $(INSTALLED) ## Time what docs/benchmarks.md tells, each against what it stands beside
@@ -94,10 +51,6 @@ bench: $(INSTALLED) ## Time what docs/benchmarks.md tells, each against what it 
 .PHONY: bench-gpu
 bench-gpu: $(INSTALLED) ## On a GPU: images/s, step times and IVON's share in them
 	$(BIN)/python benchmarks/gpu.py
-
-.PHONY: plan
-plan: $(INSTALLED) ## Show what the whole paper would run, and run nothing
-	$(BIN)/snakemake --dry-run
 
 .PHONY: test
 test: lint ## Set up where needed, then every check: formatting, lints, types, all tests
@@ -121,10 +74,6 @@ test-slurm-whole: $(INSTALLED) ## As root: Fig. 7 at small scale on a real SLURM
 bench-slurm: $(INSTALLED) ## As root: the SLURM executor beside snakemake-executor-plugin-slurm, 100 and 400 jobs
 	$(BIN)/python benchmarks/slurm.py
 
-.PHONY: doctor
-doctor: $(INSTALLED) ## On a cluster's login node: what --profile slurm will meet there
-	@$(BIN)/python -m snakemake_executor_plugin_submitit.doctor
-
 .PHONY: lint
 lint: $(INSTALLED) ## Every check but the tests
 	$(BIN)/ruff check .
@@ -139,10 +88,6 @@ format: $(INSTALLED) ## Rewrite Python and Snakemake files in the project's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt $(SMK)
-
-.PHONY: deviations
-deviations: $(INSTALLED) ## Write docs/deviations.md from the comments of config/paper.yaml and from docs/deviations.yaml
-	$(BIN)/python -m adaptive_smoothing.pipeline.commands.deviations
 
 .PHONY: rulegraph
 rulegraph: $(INSTALLED) ## Draw how the rules hang together: docs/rulegraph.svg (needs graphviz)
@@ -171,6 +116,26 @@ $(TOX_VENV)/.tox-$(TOX):
 	$(PYTHON) -m venv --clear $(TOX_VENV)
 	$(TOX_VENV)/bin/python -m pip install --quiet tox==$(TOX)
 	@touch $@
+
+# These targets are now subcommands of `smoothing`. Each says so, and works for one more release, variables included.
+SCALE ?= paper
+why: NOW = smoothing why $(SCALE) $(FIG)
+estimate: NOW = smoothing estimate $(SCALE) $(FIG)
+status: NOW = smoothing status $(SCALE) $(FIG) $(if $(FOLLOW),--follow)
+provenance: NOW = smoothing provenance $(FIG) $(if $(ALL),--all)
+export: NOW = smoothing export $(SCALE)
+figures-from: NOW = smoothing import $(ARCHIVE) $(if $(FORCE),--force)
+report: NOW = smoothing report $(SCALE)
+report-so-far: NOW = smoothing report $(SCALE) --so-far
+doctor: NOW = smoothing doctor
+deviations: NOW = smoothing deviations
+rehearse: NOW = smoothing smoke --cores $(CORES)
+plan: NOW = snakemake --dry-run
+FORMER := why estimate status provenance export figures-from report report-so-far doctor deviations rehearse plan
+.PHONY: $(FORMER)
+$(FORMER): $(INSTALLED)
+	@echo 'make $@ is now: $(strip $(NOW))' >&2
+	@$(NOW)
 
 $(INSTALLED): export PATH := $(USER_PATH)
 $(INSTALLED): pyproject.toml executor/pyproject.toml $(CONSTRAINTS)

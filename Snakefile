@@ -13,7 +13,7 @@ from pathlib import Path
 from adaptive_smoothing.core import environment, paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan, stages
-from adaptive_smoothing.pipeline.runtime import fork_server, jobs
+from adaptive_smoothing.pipeline.runtime import fork_server, gpus, jobs
 from adaptive_smoothing.pipeline.scales import load_settings
 
 # While it plans, Snakemake only adds to its graph of jobs; looking through all of it for garbage, again and again, took
@@ -21,7 +21,7 @@ from adaptive_smoothing.pipeline.scales import load_settings
 usual_thresholds = gc.get_threshold()
 gc.set_threshold(10_000, 1_000_000, 1_000_000)
 
-jobs.offer_library()
+jobs.offer_environment()
 
 
 report: "rules/report.rst"
@@ -76,6 +76,8 @@ onstart:
         # Cores limit local jobs. With the limit a second as well, Snakemake 9.27 leaves a timer behind at every start and
         # end of a job, which has all waiting jobs looked at once a second until the end: a job more, a look more a second.
         workflow.scheduler.job_rate_limiter = None
+    if settings.assign_gpus and workflow.local_exec:
+        check_gpus()
     if settings.fork_server and workflow.local_exec:  # jobs on a cluster's nodes could not reach it
         server.start()
 

@@ -50,10 +50,24 @@ def of_figure(look_up):
 
 
 def device_of(run):
-    """Return the device that a run asks for; a job that takes no GPU for itself sees none, so it runs on the CPU."""
-    if settings.assign_gpus and run.resources.gpu == 0:
-        return "cpu"
-    return settings.device or run.resources.device
+    """Return the device that a run asks for; a job that takes no GPU for itself sees none."""
+    device = settings.device or run.resources.device
+    return "cpu" if device == "auto" and settings.assign_gpus and run.resources.gpu == 0 else device
+
+
+def gpus_of(run):
+    """Return how many GPUs a run takes: one at least where it must train on one."""
+    return max(run.resources.gpu, int(device_of(run) == "cuda"))
+
+
+def check_gpus():
+    """End Snakemake with one sentence where this machine has fewer GPUs than its jobs would take."""
+    needed = max((job.resources.get("gpu", 0) for job in workflow.dag.needrun_jobs()), default=0)
+    limit = workflow.global_resources["gpu"].value if "gpu" in workflow.global_resources else needed
+    try:
+        gpus.check_enough(needed, limit)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 def file_labels(kind):

@@ -46,6 +46,7 @@ rule draw:
     output:
         pdf=report("paper_figures/{scale}/{figure}.pdf", category="Figure files", labels=file_labels("PDF")),
         png=report("paper_figures/{scale}/{figure}.png", category="Figure files", labels=file_labels("PNG")),
+        numbers=paths.NUMBERS,
         drawn=paths.DRAWN,
     log:
         "logs/{scale}/draw/{figure}.log",
@@ -67,6 +68,7 @@ use rule draw as draw_paper with:
     output:
         pdf=report("paper_figures/{figure}.pdf", category="Figure files", labels=file_labels("PDF")),
         png=report("paper_figures/{figure}.png", category="Figure files", labels=file_labels("PNG")),
+        numbers=paths.NUMBERS.replace("{scale}", paths.PAPER),
         drawn=paths.DRAWN.replace("{scale}", paths.PAPER),
     log:
         f"logs/{paths.PAPER}/draw/{{figure}}.log",

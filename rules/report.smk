@@ -74,6 +74,7 @@ rule index:
     output:
         index=report(paths.INDEX, category="Text files", labels={"file": "index.md", "holds": "this report as text"}),
         page=paths.INDEX_PAGE,
+        accuracy=paths.ACCURACY,
         pages=report(
             directory(paths.PAGES), patterns=["{page}.html"], category=placed("category"), labels=placed("labels")
         ),

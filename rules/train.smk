@@ -14,7 +14,7 @@ rule train:
         "../envs/train.yaml"
     threads: of_run(lambda run: run.resources.threads)
     resources:
-        gpu=of_run(lambda run: run.resources.gpu),
+        gpu=of_run(gpus_of),
         mem_mb=of_run(lambda run: run.resources.mem_mb),
         runtime=of_run(lambda run: run.resources.runtime),
         assign_gpus=int(settings.assign_gpus),

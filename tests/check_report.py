@@ -1,4 +1,4 @@
-"""Open in a browser what `make report` left behind: every page, picture and link, with no network.
+"""Open in a browser what `smoothing report` left behind: every page, picture and link, with no network.
 
 .venv/bin/python tests/check_report.py small rehearsal
 """

@@ -1,16 +1,20 @@
 """The executor plugin's pure parts: requests, states, outcomes, grouping, and what SLURM's commands print."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from snakemake_executor_plugin_submitit import attempts, environment, identity, slurm
+from snakemake_executor_plugin_submitit import attempts, environment, identity, local, slurm
 from snakemake_executor_plugin_submitit.attempts import Entry
 from snakemake_executor_plugin_submitit.decide import CONFIRM_S, RESULT_LAG_S, Outcome, decide
 from snakemake_executor_plugin_submitit.endings import failure_reason, reason_without_result
 from snakemake_executor_plugin_submitit.messages import few
+from snakemake_executor_plugin_submitit.node import NodeJob
 from snakemake_executor_plugin_submitit.reasons import advice
 from snakemake_executor_plugin_submitit.request import BadRequest, request_of, slurm_options
 from snakemake_executor_plugin_submitit.sbatch_errors import Deferred, Rejected, TooMany, classify
 from snakemake_executor_plugin_submitit.states import STATES, Meaning, meaning
+from snakemake_executor_plugin_submitit.submitit_backend import to_this_machine
 from snakemake_executor_plugin_submitit.task import grouped
 
 DELAY = 90
@@ -314,3 +318,51 @@ def test_the_reason_of_a_failure_is_found_in_submitits_traceback():
 def test_a_few_of_many_are_named():
     assert few(["a", "b"]) == "a, b"
     assert few(map(str, range(5))) == "0, 1, 2 and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        ("0,1", ["0", "1"]),
+        ("3, 1", ["3", "1"]),
+        ("0,-1,1", ["0"]),  # CUDA stops there
+        ("GPU-8f6d3c1e,MIG-GPU-8f6d3c1e/1/0", ["GPU-8f6d3c1e", "MIG-GPU-8f6d3c1e/1/0"]),
+        ("1,1", ["1"]),
+        ("", []),
+        ("-1", []),
+    ],
+)
+def test_this_machines_gpus_are_those_that_cuda_would_see(monkeypatch, visible, names):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    gpus = local.Gpus()
+    assert local.visible_gpus() == names
+    gpus.check(len(names))
+    with pytest.raises(
+        Rejected, match=rf"asks for {len(names) + 1} GPU\(s\) \(resource gpu\), but {len(names)} are there"
+    ):
+        gpus.check(len(names) + 1)
+    assert list(gpus.take(len(names), "all")) == names
+
+
+def test_gpus_are_shared_out_whatever_their_names(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-b,MIG-a,MIG-c")
+    gpus = local.Gpus()
+    assert [gpus.take(1, token) for token in ("x", "y")] == [("MIG-b",), ("MIG-a",)]
+    gpus.give_back("x")
+    assert gpus.take(2, "z") == ("MIG-b", "MIG-c")
+
+
+@pytest.mark.parametrize("names", [("MIG-GPU-8f6d3c1e/1/0",), ("2", "0"), ()])
+def test_a_local_job_is_given_its_gpus_by_name(tmp_path, monkeypatch, names):
+    from submitit.local import local as submitits
+
+    given = []
+
+    def start_controller(*_, cuda_devices, **__):
+        given.append(cuda_devices)
+        return SimpleNamespace(pid=1)
+
+    monkeypatch.setattr(submitits, "start_controller", start_controller)
+    job = NodeJob("true", str(tmp_path), str(tmp_path / "attempts"), 10, 30, 0, 0, "local")
+    to_this_machine(job, tmp_path, names)
+    assert given == [",".join(names)]

@@ -18,7 +18,7 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.figures import draw, draw_record
 from adaptive_smoothing.pipeline import plan
-from adaptive_smoothing.pipeline.commands import archive
+from adaptive_smoothing.pipeline.commands import archive, cli
 
 SCALE = "synthetic"  # plans are kept by name for a whole process: no other test may use it
 FIG9 = f"results/{SCALE}/figures/fig9.parquet"
@@ -31,6 +31,7 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        Path("Snakefile").touch()
         synthetic.write_scale(SCALE, synthetic.content())
         synthetic.write_results(plan.load(SCALE))
         archive.export(SCALE, "a.tar.xz")
@@ -42,6 +43,7 @@ def project(made, tmp_path, monkeypatch) -> Path:
     """Return the archive's path; the working directory is a project with its config alone."""
     project = tmp_path / "project"
     shutil.copytree(made / "config", project / "config")
+    (project / "Snakefile").touch()
     monkeypatch.chdir(project)
     return Path(shutil.copy(made / "a.tar.xz", tmp_path))
 
@@ -53,7 +55,7 @@ def all_files(folder: Path) -> dict[str, bytes]:
 def refused(capsys, *arguments: str, sentence: str) -> None:
     """Check that a call fails with one sentence and writes nothing, neither here nor beside here."""
     before = all_files(Path("..").resolve())
-    assert archive.main(arguments) == 1
+    assert cli.main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert sentence in error
@@ -87,7 +89,7 @@ def replace(file: Path, changed: archive.Files) -> None:
 def test_the_archive_has_the_same_bytes_every_time(made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path / "copy")  # files of another date
     monkeypatch.chdir(tmp_path / "copy")
-    sentence = archive.export(SCALE, "b.tar.xz")
+    sentence = archive.export(SCALE, "b.tar.xz").text()
     assert Path("b.tar.xz").read_bytes() == Path("a.tar.xz").read_bytes()
     assert sentence.startswith("b.tar.xz: 2 figure tables and the metrics of 3 runs, 0.")
 
@@ -95,7 +97,7 @@ def test_the_archive_has_the_same_bytes_every_time(made, tmp_path, monkeypatch):
 def test_the_default_name_and_missing_files(made, tmp_path, monkeypatch, capsys):
     shutil.copytree(made, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
-    assert archive.main(["export", SCALE]) == 0
+    assert cli.main(["export", SCALE]) == 0
     assert Path(f"{SCALE}-results.tar.xz").is_file()
     for file in TABLES:
         Path(file).unlink()
@@ -118,8 +120,8 @@ class Absent:
         if name in {absent!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
-from adaptive_smoothing.pipeline.commands import archive
-sys.exit(archive.main(["figures-from", {str(project)!r}]))
+from adaptive_smoothing.pipeline.commands import cli
+sys.exit(cli.main(["import", {str(project)!r}]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -127,8 +129,9 @@ sys.exit(archive.main(["figures-from", {str(project)!r}]))
     ours, theirs = all_files(Path()), all_files(made)
     results = {file for file in theirs if file.startswith("results/")}
     figures = {f"{paths.figure_base(SCALE, name)}.{suffix}" for name in ("fig2", "fig9") for suffix in ("pdf", "png")}
-    record_files = {paths.DRAWN.format(scale=SCALE, figure=name) for name in ("fig2", "fig9")}
-    assert set(ours) == results | figures | record_files | {f"config/{SCALE}.yaml"}
+    patterns = (paths.NUMBERS, paths.DRAWN)
+    drawn_files = {pattern.format(scale=SCALE, figure=name) for pattern in patterns for name in ("fig2", "fig9")}
+    assert set(ours) == results | figures | drawn_files | {f"config/{SCALE}.yaml", "Snakefile"}
     assert all(ours[file] == theirs[file] for file in results)
     for figure in figures:
         assert draw_record.table_named_in(figure) == sha256_of(f"results/{SCALE}/figures/{Path(figure).stem}.parquet")
@@ -147,10 +150,10 @@ def test_a_differing_file_is_overwritten_only_by_force(project, file, capsys):
     Path(file).write_bytes(b"mine")
     refused(
         capsys,
-        *("figures-from", str(project)),
+        *("import", str(project)),
         sentence=f"1 of the project's files differ from the archive's or were drawn from others, the first is {file};",
     )
-    assert archive.main(["figures-from", "--force", str(project)]) == 0
+    assert cli.main(["import", "--force", str(project)]) == 0
     assert Path(file).read_bytes() != b"mine"
 
 
@@ -158,12 +161,12 @@ def test_an_edited_drawing_is_overwritten_only_by_force(project, capsys):
     archive.figures_from(str(project))
     pdf = Path(f"paper_figures/{SCALE}/fig9.pdf")
     pdf.write_bytes(pdf.read_bytes() + b"%mine\n")
-    refused(capsys, "figures-from", str(project), sentence=f"the first is {pdf};")
+    refused(capsys, "import", str(project), sentence=f"the first is {pdf};")
 
 
 def test_elsewhere_than_in_a_project_nothing_is_written(project, capsys):
     shutil.rmtree("config")
-    refused(capsys, "figures-from", str(project), sentence="there is no folder 'config' here")
+    refused(capsys, "import", str(project), sentence="has no config; call smoothing in the project's folder")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,7 @@ def test_elsewhere_than_in_a_project_nothing_is_written(project, capsys):
 def test_members_that_are_not_those_of_the_manifest_are_refused(project, name, data, capsys):
     members = {**unpacked(project), name: data}
     pack(project, [(tarfile.TarInfo(name), data) for name, data in members.items() if data is not None])
-    refused(capsys, "figures-from", str(project), sentence=f"'{name}' is missing, was changed, or is not listed in MAN")
+    refused(capsys, "import", str(project), sentence=f"'{name}' is missing, was changed, or is not listed in MAN")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +194,7 @@ def test_members_that_are_not_those_of_the_manifest_are_refused(project, name, d
 )
 def test_a_member_that_belongs_elsewhere_is_refused(project, name, capsys):
     replace(project, {name: b"x"})
-    refused(capsys, "figures-from", str(project), sentence=f"holds {name!r}, which is no table or metrics of scale")
+    refused(capsys, "import", str(project), sentence=f"holds {name!r}, which is no table or metrics of scale")
     assert not Path("/tmp/adaptive_smoothing_outside.parquet").exists()
 
 
@@ -201,7 +204,7 @@ def test_a_table_that_names_a_run_elsewhere_is_refused(project, run, capsys):
     file = project.parent / "fig2.parquet"
     parquet.write(file, table, {**description, "runs": {run: {"sha256": hashlib.sha256(b"x").hexdigest()}}})
     replace(project, {TABLES[0]: file.read_bytes(), f"results/{SCALE}/runs/{run}/metrics.parquet": b"x"})
-    refused(capsys, "figures-from", str(project), sentence=f"{TABLES[0]} is damaged or not a table of this pipeline")
+    refused(capsys, "import", str(project), sentence=f"{TABLES[0]} is damaged or not a table of this pipeline")
 
 
 def test_a_table_of_an_unknown_kind_is_refused(project, capsys):
@@ -209,7 +212,7 @@ def test_a_table_of_an_unknown_kind_is_refused(project, capsys):
     file = project.parent / "fig2.parquet"
     parquet.write(file, table, {**description, "kind": "_style"})
     replace(project, {TABLES[0]: file.read_bytes()})
-    refused(capsys, "figures-from", str(project), sentence=f"{TABLES[0]}: unknown figure '_style'")
+    refused(capsys, "import", str(project), sentence=f"{TABLES[0]}: unknown figure '_style'")
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
@@ -217,7 +220,7 @@ def test_links_folders_and_devices_are_refused(project, kind, capsys):
     entry = tarfile.TarInfo(f"results/{SCALE}/runs/a/metrics.parquet")
     entry.type, entry.linkname = kind, FIG9
     pack(project, [*plain(unpacked(project)), (entry, b"")])
-    refused(capsys, "figures-from", str(project), sentence=f"('{entry.name}' is no plain file, or too large)")
+    refused(capsys, "import", str(project), sentence=f"('{entry.name}' is no plain file, or too large)")
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(project):
@@ -241,7 +244,7 @@ def test_another_manifest_is_refused(project, changed, sentence, capsys):
     members = unpacked(project)
     members[archive.MANIFEST] = json.dumps({**json.loads(members[archive.MANIFEST]), **changed}).encode()
     pack(project, plain(members))
-    refused(capsys, "figures-from", str(project), sentence=sentence)
+    refused(capsys, "import", str(project), sentence=sentence)
 
 
 def flipped(content: bytes) -> bytes:
@@ -262,13 +265,13 @@ def flipped(content: bytes) -> bytes:
 )
 def test_a_damaged_or_foreign_file_is_refused(project, damaged, capsys):
     project.write_bytes(damaged(project.read_bytes()))
-    refused(capsys, "figures-from", str(project), sentence="cannot be read as an archive of this pipeline's results")
+    refused(capsys, "import", str(project), sentence="cannot be read as an archive of this pipeline's results")
 
 
 @pytest.mark.parametrize("members", [{"README.md": b"hello"}, {archive.MANIFEST: b"["}])
 def test_an_archive_without_a_manifest_is_refused(project, members, capsys):
     pack(project, plain(members))
-    refused(capsys, "figures-from", str(project), sentence="is no archive of this pipeline's results: MANIFEST.json is")
+    refused(capsys, "import", str(project), sentence="is no archive of this pipeline's results: MANIFEST.json is")
 
 
 def test_a_listed_file_that_is_no_table_is_refused(project, capsys):
@@ -281,7 +284,7 @@ def test_a_listed_file_that_is_no_table_is_refused(project, capsys):
         (FIG9, b"no Parquet", f"{FIG9} is damaged or not a table of this pipeline"),
     ):
         replace(project, {name: data})
-        refused(capsys, "figures-from", str(project), sentence=sentence)
+        refused(capsys, "import", str(project), sentence=sentence)
 
 
 def test_a_pdf_names_its_table_in_plain_sight(project):
@@ -305,7 +308,7 @@ def test_a_title_cannot_pose_as_the_hash(project, tmp_path):
     file = str(tmp_path / "fig2.parquet")
     parquet.write(file, table, description)
     pdf = str(tmp_path / "fig2.pdf")
-    draw.draw(file, [pdf], str(tmp_path / "fig2.drawn.json"))
+    draw.draw(file, [pdf], str(tmp_path / "fig2.csv"), str(tmp_path / "fig2.drawn.json"))
     assert draw_record.table_named_in(pdf) == sha256_of(file)
     assert draw_record.read_record(tmp_path / "fig2.drawn.json").files == {pdf: sha256_of(pdf)}
 

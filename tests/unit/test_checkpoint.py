@@ -14,8 +14,9 @@ import torch
 from cases import arguments, specification, stopping_after
 
 from adaptive_smoothing.core import parquet, registry
+from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.interrupts import Stopped
-from adaptive_smoothing.training import checkpoint, job, metrics, posterior
+from adaptive_smoothing.training import checkpoint, job, loop, metrics, posterior
 from adaptive_smoothing.training.checkpoint import Checkpoint
 
 
@@ -141,3 +142,54 @@ def test_a_real_signal_at_any_moment_loses_nothing(digits, tmp_path, number):
     (straight_metrics, _), (killed_metrics, restarts) = found(tmp_path / "straight"), found(tmp_path / "killed")
     assert restarts == 3
     pd.testing.assert_frame_equal(straight_metrics, killed_metrics, check_exact=True)
+
+
+@pytest.mark.parametrize("error", [OverflowError("a seed too large"), UserError("No space left"), MemoryError()])
+def test_results_that_cannot_be_written_lose_no_training(digits, tmp_path, monkeypatch, capsys, error):
+    """Whatever refuses them after hours: the next start writes them from the final state, and trains nothing."""
+
+    def refused(*_, **__):
+        raise error
+
+    given = arguments(digits, tmp_path, specification("ivon"))
+    (tmp_path / "straight").mkdir()
+    job.train(**arguments(digits, tmp_path / "straight", specification("ivon")))
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(parquet, "encode", refused)
+        job.train(**given)
+    assert "the final state is saved in" in capsys.readouterr().out
+    monkeypatch.setattr(loop.Trainer, "step", refused)
+    job.train(**given)
+    pd.testing.assert_frame_equal(found(tmp_path)[0], found(tmp_path / "straight")[0], check_exact=True)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_results_that_snakemake_deleted_are_put_back_without_training(digits, tmp_path, monkeypatch, capsys, links):
+    def refused(*_, **__):
+        raise OSError(95, "Operation not supported")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    given = arguments(digits, tmp_path, specification("sam"))
+    job.train(**given)
+    before = {name: (tmp_path / name).read_bytes() for name in ("metrics.parquet", "posterior.pt")}
+    for name in before:
+        (tmp_path / name).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "Trainer", refused)
+        patch.setattr(job, "Trainer", refused)
+        job.train(**given)
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+    assert "an earlier start finished this run" in capsys.readouterr().out
+    job.train(**{**given, "code": {"training": "other"}})  # another training is trained
+    assert parquet.read(tmp_path / "metrics.parquet")[1]["code"] == {"training": "other"}
+
+
+def test_a_signal_while_results_are_written_costs_nothing(digits, tmp_path, monkeypatch):
+    def encode(*given, real=parquet.encode):
+        signal.raise_signal(signal.SIGTERM)
+        real(*given)
+
+    monkeypatch.setattr(parquet, "encode", encode)
+    job.train(**arguments(digits, tmp_path, specification("ls")))
+    assert visible(tmp_path) == ["metrics.parquet", "posterior.pt"]

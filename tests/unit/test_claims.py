@@ -132,6 +132,19 @@ def test_a_noise_that_the_scale_lacks_keeps_the_claim_open(tmp_path):
     assert found["why"] == "not tested: pair flip 20 % (the scale lacks this noise)"
 
 
+def test_a_fig_7_of_noises_without_kappa_is_judged_on_them(tmp_path):
+    write(tmp_path, "fig7", three_noises(dict.fromkeys(THREE, WINS)))
+    assert row(tmp_path, "C7a", "pair20, against SAM")["verdict"] == "reproduced"
+    assert row(tmp_path, "C7b")["verdict"] == "not tested"
+
+
+@pytest.mark.parametrize(("figure", "claim"), [("fig2", "C2"), ("fig3", "C3"), ("fig4", "C4"), ("fig5", "C5a")])
+def test_a_figure_of_another_kind_than_the_papers_leaves_its_claim_untested(tmp_path, figure, claim):
+    table = "quadrature" if figure == "fig5" else "metrics"
+    write(tmp_path, figure, runs("ivon", "pair20", WINS), table=table)
+    assert row(tmp_path, claim)["verdict"] == "not tested"
+
+
 @pytest.mark.parametrize("method", ["ivon", "sam"])
 def test_a_diverged_run_settles_nothing_and_is_named(tmp_path, method):
     tables = three_noises(dict.fromkeys(THREE, WINS))

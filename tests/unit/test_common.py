@@ -8,7 +8,7 @@ import pytest
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan
-from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline.commands import program
 from adaptive_smoothing.pipeline.commands.common import Selection
 
 ROOT = Path(__file__).parents[2]
@@ -43,10 +43,11 @@ def test_named_figures_are_selected_once_and_in_their_order():
 
 
 @pytest.mark.usefixtures("_in_the_project")
-def test_without_a_name_all_of_the_scales_own_figures_are_selected():
+def test_without_a_name_all_of_the_scales_figures_and_extras_are_selected():
     selection, small = Selection.of("small", []), plan.load("small")
-    assert {figure.name for figure in selection.figures} == set(small.scale.figures)
-    assert list(selection.targets) == small.figure_files()
+    assert [figure.name for figure in selection.figures] == list(small.all_figures)
+    assert set(selection.targets) >= {*small.figure_files(), *small.extra_files()}
+    assert len(selection.targets) == len(set(selection.targets))
     assert selection.has_shared_runs
     assert len(selection.runs) == len(set(selection.runs)) < sum(len(figure.runs) for figure in selection.figures)
 
@@ -55,29 +56,23 @@ def test_without_a_name_all_of_the_scales_own_figures_are_selected():
     ("error", "status", "message"),
     [
         (UserError("config: is missing"), 1, "error: config: is missing\n"),
+        (program.Misuse("which?"), 2, "error: which?\n"),
         (SyntaxError("invalid syntax", ("sam.py", 3, 1, "def")), 1, "error: sam.py, line 3: invalid syntax\n"),
+        (PermissionError(13, "Permission denied", "results"), 1, "error: results: Permission denied\n"),
         (KeyboardInterrupt(), 130, ""),
+        (SystemExit(3), 3, ""),
     ],
 )
 def test_a_command_ends_with_one_sentence_and_a_status(error, status, message, capsys):
-    assert common.run_command(raising(error)) == status
+    assert program.ended(raising(error)) == status
     assert capsys.readouterr() == ("before\n", message)
 
 
 def test_a_closed_pipe_ends_a_command_quietly():
     code = (
-        "from adaptive_smoothing.pipeline.commands import common; common.run_command(lambda: print('x\\n' * 1_000_000))"
+        "from adaptive_smoothing.pipeline.commands import cli, deviations; "
+        "deviations.write_table = lambda: print('x\\n' * 1_000_000); cli.main(['deviations'])"
     )
     command = f'{sys.executable} -c "{code}" | head -n 1'
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("x\n", "")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["adopt", "archive", "deviations", "estimate.command", "explain", "partial_report", "provenance", "status"],
-)
-def test_every_command_explains_itself(name):
-    command = [sys.executable, "-m", f"adaptive_smoothing.pipeline.commands.{name}", "--help"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.startswith("usage: "), done.stderr

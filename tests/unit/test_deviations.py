@@ -23,7 +23,7 @@ def paper():
 
 def test_the_document_is_what_the_command_writes():
     written = (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8")
-    assert written == deviations.table(PAPER, REMARKS), "docs/deviations.md is out of date: make deviations"
+    assert written == deviations.table(PAPER, REMARKS), "docs/deviations.md is out of date: smoothing deviations"
 
 
 def test_every_assumed_line_is_found(paper):

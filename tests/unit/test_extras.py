@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from adaptive_smoothing.core import parquet, registry
+from adaptive_smoothing.core import parquet, paths, registry
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.figures._style import save, style_context
-from adaptive_smoothing.pipeline import plan, scales, yaml_files
+from adaptive_smoothing.pipeline import plan, yaml_files
 from adaptive_smoothing.theory import moons
 from adaptive_smoothing.training import metrics
 
@@ -40,7 +40,7 @@ def test_extras_add_no_run_and_are_no_part_of_the_scale(scale):
 @pytest.mark.parametrize("scale", ["paper", "small", "laptop", "rehearsal"])
 def test_scales_with_all_figures_have_all_extras(scale):
     planned = plan.Plan(scale, ROOT / "config")
-    extras = [name for name in registry.names("figure") if name.startswith(scales.EXTRA)]
+    extras = [name for name in registry.names("figure") if name.startswith(paths.EXTRA)]
     assert sorted(planned.scale.extras) == extras
     folder = "paper_figures" if scale == "paper" else f"paper_figures/{scale}"
     assert f"{folder}/extra_cost.pdf" in planned.extra_files() and len(planned.extra_files()) == 2 * len(extras)

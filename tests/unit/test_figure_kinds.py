@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -58,8 +59,12 @@ def test_a_figure_of_a_known_kind_is_collected_and_drawn(tmp_path, monkeypatch):
     fields = {"description": figure.description, "runs": names, "metrics": files, "folders": [""] * len(names)}
     collect.collect(**fields, asked=figure.asked, output=table, code=figure.code, strict=False)
     outputs = paths.figure_files("mine", "fig11")
-    draw.draw(table, outputs, paths.DRAWN.format(scale="mine", figure="fig11"))
+    numbers, record = (pattern.format(scale="mine", figure="fig11") for pattern in (paths.NUMBERS, paths.DRAWN))
+    draw.draw(table, outputs, numbers, record)
     assert all(Path(output).stat().st_size > 5000 for output in outputs)
+    frame = pd.read_csv(numbers)
+    assert {"task", "method", "value", "accuracy", "accuracy_std", "n"} <= set(frame.columns)
+    assert set(frame["method"]) == {run.method for run in figure.runs}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,12 @@ def test_a_figure_of_a_known_kind_is_collected_and_drawn(tmp_path, monkeypatch):
         ("figures", "fig11", None, r"figures\.fig11: unknown figure kind 'fig11' \(did you mean 'fig10'\?\); legal: "),
         ("figures", "extra_mine", "accuracy_over_grid", "'extra_mine' belongs under 'extras'"),
         ("extras", "mine", "accuracy_over_grid", "'mine' belongs under 'figures'"),
-        ("figures", "fig5.1", "accuracy_over_grid", r"\"fig5\.1\" is not allowed; it must consist of letters, digits and"),
+        (
+            "figures",
+            "fig5.1",
+            "accuracy_over_grid",
+            r"\"fig5\.1\" is not allowed; it must consist of letters, digits and",
+        ),
     ],
 )
 def test_a_wrong_kind_or_name_is_one_sentence(tmp_path, key, name, kind, sentence):

@@ -17,6 +17,7 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data import types
 from adaptive_smoothing.pipeline.commands.smoke import formats
 from adaptive_smoothing.training.augment import Normalisation
+from adaptive_smoothing.training.sources import files
 from adaptive_smoothing.training.sources.files import FileBatches
 
 CPU = torch.device("cpu")
@@ -207,6 +208,7 @@ from adaptive_smoothing.core.interrupts import Stopped
 from adaptive_smoothing.data.types import Decode
 from adaptive_smoothing.training.augment import Normalisation
 from adaptive_smoothing.training.checkpoint import Checkpoint
+from adaptive_smoothing.training.sources import files
 from adaptive_smoothing.training.sources.files import FileBatches
 
 def main(folder, last):
@@ -273,6 +275,7 @@ from pathlib import Path
 import numpy as np, torch
 from adaptive_smoothing.data.types import Decode
 from adaptive_smoothing.training.augment import Normalisation
+from adaptive_smoothing.training.sources import files
 from adaptive_smoothing.training.sources.files import FileBatches
 
 paths = np.array([os.fsencode(path.name) for path in sorted(Path(sys.argv[1]).glob("*.jpg"))] * 50)
@@ -293,3 +296,27 @@ def test_a_process_that_leaves_an_iteration_open_ends(folder, how):
     )
     assert done.returncode == (1 if how == "raises" else 0)
     assert done.stderr.count("Traceback") == (1 if how == "raises" else 0)
+
+
+def test_too_little_shared_memory_is_said_before_the_first_batch(folder, names, monkeypatch):
+    free = files.check_shared_memory.__globals__["shutil"].disk_usage(folder)._replace(free=1 << 20)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: free)
+    monkeypatch.setattr(files, "SHARED_MEMORY", folder)
+    batches = opened(folder, names, workers=2)
+    with pytest.raises(UserError, match=r"has 1 MB free, but 2 processes that decode images need 1 MB there; enlarge it"):
+        next(batches.shuffled(5, [], 0, 0))
+    assert len(next(opened(folder, names, workers=0).shuffled(5, [], 0, 0))[0]) == 5
+    monkeypatch.setattr(files, "SHARED_MEMORY", folder / "not there")
+    assert len(next(batches.in_order(5))) == 5
+
+
+@needs_proc
+def test_a_worker_that_is_killed_is_one_sentence(folder, names):
+    batches = opened(folder, names * 50, workers=2)
+    iterator = batches.in_order(2)
+    next(iterator)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    with pytest.raises(UserError, match=r"^a process that decodes images died \(DataLoader worker .*'threads'"):
+        list(iterator)

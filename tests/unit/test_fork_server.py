@@ -1,9 +1,12 @@
 """The fork server: the same answers as without it, and no process left behind."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -135,6 +138,97 @@ def test_the_folder_goes_with_a_killed_snakemake(folder):
     parent.kill()
     parent.wait()
     wait_for(lambda: not left.exists())
+
+
+def test_a_long_folder_for_temporary_files_is_not_used(folder, monkeypatch):
+    long = folder / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    started = fork_server.ForkServer()
+    started.start(modules=())
+    try:
+        assert called("fine", folder, text="x", pid_file="pid")[0] == 0
+        assert not list(long.iterdir())
+    finally:
+        started.stop()
+
+
+@pytest.mark.parametrize("kind", ["no folder", "no sockets", "no processes"])
+def test_where_there_can_be_no_server_one_line_says_so_and_jobs_run_without(folder, monkeypatch, capfd, kind):
+    def refused(*_, **__):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    owner, name = {
+        "no folder": (tempfile, "mkdtemp"),
+        "no sockets": (fork_server, "_listening"),
+        "no processes": (subprocess, "Popen"),
+    }[kind]
+    started = fork_server.ForkServer()
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, refused)
+        started.start(modules=())
+    assert capfd.readouterr().err == (
+        "the fork server cannot be started (Operation not permitted); each job imports torch by itself\n"
+    )
+    assert called("fine", folder, text="x", pid_file="pid")[0] is None
+    assert jobs.call("helper_of_forks:fine", str(folder / "log"), {"text": "x", "pid_file": "pid"}) == 0
+    started.stop()
+
+
+def test_without_any_folder_for_temporary_files_there_is_still_one_for_the_socket(folder, monkeypatch):
+    def none():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    started = fork_server.ForkServer()
+    started.start(modules=())
+    try:
+        assert called("fine", folder, text="x", pid_file="pid")[0] == 0
+    finally:
+        started.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("raise ImportError('no backend')", "cannot import what jobs need (ImportError: no backend)"),
+        ("import os; os._exit(1)", None),  # as if killed: out of memory
+    ],
+)
+def test_a_server_that_dies_while_it_imports_costs_no_job(folder, capfd, content, line):
+    """A job that has connected meanwhile runs by itself, and so does one that comes later."""
+    (folder / "broken_module.py").write_text(
+        f"import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n{content}"
+    )
+    started = fork_server.ForkServer()
+    started.start(modules=("broken_module",))
+    statuses = []
+    early = threading.Thread(target=lambda: statuses.append(called("fine", folder, text="x", pid_file="pid")[0]))
+    early.start()
+    time.sleep(0.2)  # long enough to connect in most runs; later it is the other case
+    Path("go").touch()
+    early.join()
+    started.process.wait()
+    statuses.append(called("fine", folder, text="x", pid_file="pid")[0])
+    started.stop()
+    assert statuses == [None, None]
+    said = capfd.readouterr().err
+    assert said == (f"the fork server {line}; each job imports torch by itself\n" if line else "")
+
+
+def test_a_server_that_cannot_fork_leaves_the_job_to_the_caller(folder, monkeypatch):
+    """Too many processes: `ulimit -u`, a container's limit."""
+    (folder / "limited.py").write_text(
+        "import os\ndef fork(): raise BlockingIOError(11, 'no more processes')\nos.fork = fork"
+    )
+    started = fork_server.ForkServer()
+    started.start(modules=("limited",))
+    try:
+        for _ in range(2):
+            assert called("fine", folder, text="x", pid_file="pid")[0] is None
+        assert started.process.poll() is None
+    finally:
+        started.stop()
 
 
 @pytest.mark.parametrize(

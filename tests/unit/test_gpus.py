@@ -1,5 +1,8 @@
 """GPUs of a workstation: no two processes at once see the same one, and a killed process frees its own."""
 
+import contextlib
+import errno
+import fcntl
 import itertools
 import os
 import signal
@@ -110,6 +113,40 @@ def test_without_a_driver_there_are_none(nvidia_smi, monkeypatch):
     assert gpus.devices() == []
     with pytest.raises(UserError, match=r"needs 1 GPU\(s\), but 0 are there \(none\); --resources gpu=N must"):
         gpus.taken(1).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("needed", "limit", "message"),
+    [
+        (0, 0, None),
+        (0, 4, None),  # nothing takes one
+        (2, 2, None),
+        (3, 3, r"a job needs 3 GPU\(s\), but 2 are there \(GPU-.*; --resources gpu=N must be at most that$"),
+        (1, 3, r"--resources gpu=3: but 2 GPU\(s\) are there"),
+    ],
+)
+def test_too_few_devices_are_known_before_the_first_job(nvidia_smi, needed, limit, message):
+    with pytest.raises(UserError, match=message) if message else contextlib.nullcontext():
+        gpus.check_enough(needed, limit)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, 524, errno.ENOSYS])
+def test_a_file_system_without_locks_still_gives_each_its_own_device(monkeypatch, number):
+    monkeypatch.setenv(gpus.VARIABLE, "0,1")
+
+    def flock(descriptor, operation):
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with gpus.taken(1) as names:
+        monkeypatch.setenv(gpus.VARIABLE, "0,1")
+        with pytest.raises(UserError, match="only 1 are free"), gpus.taken(2, patience_s=0):
+            pass
+        with gpus.taken(1, patience_s=0) as others:
+            assert (names, others) == (["0"], ["1"])
+    monkeypatch.setenv(gpus.VARIABLE, "0,1")
+    with gpus.taken(2, patience_s=0) as names:
+        assert names == ["0", "1"]
 
 
 def test_a_job_sees_its_devices_only_and_gives_them_back(monkeypatch):

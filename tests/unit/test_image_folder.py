@@ -1,10 +1,14 @@
 """The user's own image folder: every kind of image, and everything that can be wrong with it in one error."""
 
+import os
+import shutil
+
 import image_folders
 import numpy as np
 import pytest
 from PIL import Image
 
+from adaptive_smoothing.core import log
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data import prepare, storage
 from adaptive_smoothing.data.datasets import image_folder
@@ -131,6 +135,86 @@ def test_suffixes_may_be_capitals_and_other_files_are_ignored_with_a_line_in_the
     log = capfd.readouterr().out
     assert log.startswith("ignored, because they are not images of a class: ")
     assert all(name in log for name in (".DS_Store", "Thumbs.db", "notes.txt", "._0001", ".ipynb", "deeper"))
+
+
+def test_what_is_ignored_is_counted_where_the_user_sees_it(root, files_in, capfd):
+    for name in ("train/.DS_Store", "train/boot/Thumbs.db", "test/coat/notes.txt"):
+        (root / "own" / name).write_bytes(b"x")
+    source = {"root": str(root), "mirrors": [], "fetch": False}
+    reader, writer = os.pipe()
+    with log.announcing_on(writer):
+        prepare.prepare("image_folder", options().model_dump(), 0, files_in(root / "made"), None, source)
+    expected = "made: 18 training and 9 test images of 3 classes; 3 files or folders ignored, which the log names"
+    assert os.read(reader, 1000).decode().rstrip().endswith(expected)
+    assert expected in capfd.readouterr().out
+
+
+def linked(path):
+    path.unlink()
+    path.symlink_to("nowhere.png")
+
+
+def linked_class(path):
+    shutil.rmtree(path.parent)
+    path.parent.symlink_to("nowhere")
+
+
+def nested(path):
+    (path.parent / "more").mkdir()
+    path.rename(path.parent / "more" / path.name)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (linked, r"1 links to nothing \(.*/train/coat/0001\.png\)"),
+        (linked_class, r"1 links to nothing \(.*/train/coat\); 1 classes in test/ only \(coat\)"),
+        (lambda path: path.with_suffix(".gif").write_bytes(b"x"), r"1 files that are neither PNG nor JPEG \(.*0001\.gif"),
+        (lambda path: path.rename(path.with_suffix(".WEBP")), r"1 files that are neither PNG nor JPEG \(.*0001\.WEBP\)"),
+        (lambda path: path.rename(path.parents[1] / "x.png"), r"1 images outside train/<class>/ and test/<class>/ \(.*x\.p"),
+        (nested, r"1 images outside train/<class>/ and test/<class>/ \(.*/train/coat/more/0001\.png\)"),
+        (lambda path: os.mkfifo(path.parent / "y.jpg"), r"1 images outside train/<class>/ and test/<class>/ \(.*y\.jpg\)"),
+    ],
+)
+def test_an_image_that_would_not_be_taken_is_an_error(root, change, problem):
+    change(root / "own/train/coat/0001.png")
+    with pytest.raises(UserError, match=f"own has {problem}"):
+        made(root)
+
+
+def test_links_to_images_and_to_classes_are_taken(root, tmp_path_factory):
+    before = made(root)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    image, folder = root / "own/train/coat/0001.png", root / "own/test/boot"
+    for path in (image, folder):
+        path.rename(elsewhere / path.name)
+        path.symlink_to(elsewhere / path.name)
+    np.testing.assert_array_equal(made(root).train_images, before.train_images)
+    np.testing.assert_array_equal(made(root).test_images, before.test_images)
+
+
+def test_the_folder_may_begin_with_the_home_or_a_variable(root, monkeypatch):
+    expected = made(root).train_images
+    monkeypatch.setenv("HOME", str(root))
+    monkeypatch.setenv("PICTURES", str(root / "own"))
+    for folder in ("~/own", "$PICTURES", "${PICTURES}"):
+        arrays = image_folder.make(options(folder=folder), 0, Source(root / "elsewhere"))
+        np.testing.assert_array_equal(arrays.train_images, expected)
+
+
+@pytest.mark.parametrize("constant", [0, 57, 255])
+def test_a_constant_channel_is_not_scaled(root, files_in, constant, capfd):
+    for path in (root / "own").rglob("*.*"):
+        pixels = np.asarray(Image.open(path).convert("RGB")).copy()
+        pixels[..., 2] = constant
+        path.unlink()
+        Image.fromarray(pixels).save(path.with_suffix(".png"))
+    source = {"root": str(root), "mirrors": [], "fetch": False}
+    prepare.prepare("image_folder", options().model_dump(), 0, files_in(root / "prepared"), None, source)
+    prepared = storage.open_prepared(root / "prepared")
+    assert prepared.std[2] == 1 and prepared.mean[2] == pytest.approx(constant / 255)
+    assert 0 < prepared.std[0] < 1
+    assert "; channel 3 of 3 is constant, so it is not scaled" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("gone", [("train",), ("test",), ("train", "test")])

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from PIL import Image
@@ -60,6 +61,7 @@ def written(tables, documents=(), **given):
     """Judge and report the tables; return the text and where each page belongs."""
     judge.judge("tiny", "tiny scale", tables, "results/tiny/claims.md", "results/tiny/claims.parquet", {})
     outputs = {"index": "results/tiny/index.md", "page": "results/tiny/index.html", "pages": "results/tiny/report"}
+    outputs["accuracy"] = "results/tiny/accuracy.csv"
     fields = {"scale": "tiny", "label": "tiny scale", "tables": tables, "documents": documents, "about": ""}
     fields |= {"claims": "results/tiny/claims.md", "claims_table": "results/tiny/claims.parquet"}
     write.write(**fields, policy="warn", versions=VERSIONS, outputs=outputs, **given)
@@ -90,6 +92,31 @@ def test_a_last_accuracy_that_is_no_number_counts_as_lost(project, accuracy):
 def test_one_seed_is_said_and_a_full_grid_needs_no_caution(project):
     assert [text[:17] for text in figure_of(table(project, "fig5", [run("ls", 0)])).cautions()] == ["One training seed"]
     assert list(figure_of(table(project, "fig5", [run("ls", 0), run("ls", 1)])).cautions()) == []
+
+
+def test_accuracies_of_all_methods_are_a_section_and_a_csv(project):
+    grids = {"grids": {"ls": [], "mine": []}}
+    tables = [table(project, "fig5", [run("ls", 0), run("ls", 1, accuracy=0.6), run("mine", 0)], **grids)]
+    tables.append(table(project, "extra_cost", [run("ls", 0), run("mine", 0)], **grids))  # the same runs again
+    text, placed = written(tables)
+    section = text[text.index("## Accuracy") :].partition("\n## ")[0]
+    assert "[the same as CSV](accuracy.csv)" in section
+    assert section.endswith(
+        "| figure | noise | LS | mine |\n| --- | --- | --- | --- |\n| 5 | symmetric20 | 55.0 ± 7.1 | 50.0 |\n"
+    )
+    frame = pd.read_csv("results/tiny/accuracy.csv")
+    assert frame[["figure", "method", "accuracy", "n"]].values.tolist() == [
+        ["fig5", "ls", 55, 2],
+        ["fig5", "mine", 50, 1],
+    ]
+    assert placed["accuracy"]["category"] == "Accuracy"
+    assert "data:text/csv" in Path("results/tiny/report/accuracy.html").read_text()
+
+
+def test_a_scale_that_compares_no_methods_says_so(project):
+    text, _ = written([table(project, "fig10", [run("ivon", 0)], grids={"ivon": []})])
+    assert "## Accuracy\n\nNo figure of this scale compares methods." in text
+    assert Path("results/tiny/accuracy.csv").read_text().startswith("figure,noise,method,")
 
 
 def test_shared_runs_cost_once(project):

@@ -75,12 +75,12 @@ def test_a_table_that_another_version_prints_otherwise_is_refused(answer, proble
         snakemake_cli.summary(["b"])
 
 
-@pytest.mark.parametrize("found", ["9.3.5", "9.28.0", "10.0", "8.30.0", "unknown"])
+@pytest.mark.parametrize("found", ["9.1.11", "9.28.0", "10.0", "8.30.0", "unknown"])
 def test_a_version_that_was_not_tested_is_refused(found, monkeypatch, answering):
     answering(snakemake_cli._NOTHING)
     monkeypatch.setattr(snakemake_cli, "version", lambda package: found)
     sentence = (
-        rf"^Snakemake {found} is installed, but only 9\.4 to 9\.27 are tested; pip install 'snakemake>=9.4,<9.28'$"
+        rf"^Snakemake {found} is installed, but only 9\.2 to 9\.27 are tested; pip install 'snakemake>=9.2,<9.28'$"
     )
     for ask in (snakemake_cli.dry_run, snakemake_cli.summary, lambda files: snakemake_cli.mark_current(files, ["r"])):
         with pytest.raises(UserError, match=sentence):

@@ -34,6 +34,14 @@ class Project:
         command = [sys.executable, "-m", "snakemake", *arguments]
         return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=600)
 
+    def smoothing(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the program `smoothing` of the project's own library."""
+        env = {**os.environ, "PYTHONPATH": str(self.folder / "workflow")}
+        command = [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.cli", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=300)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
     def made(self, *arguments: str, **environment: str) -> str:
         """Run Snakemake to success and return what it printed."""
         done = self.snakemake(*arguments, **environment)

@@ -1,9 +1,7 @@
 """Old results are accepted as current after a change that computes the same, and after no other change."""
 
 import hashlib
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,19 +17,7 @@ FIG9 = "results/tiny/figures/fig9.parquet"
 
 
 def adopt(project, *arguments: str, by: str = "Ada", reason: str = "same numbers") -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "adaptive_smoothing.pipeline.commands.adopt",
-        "tiny",
-        *arguments,
-        "--by",
-        by,
-        "--reason",
-        reason,
-    ]
-    env = {**os.environ, "PYTHONPATH": str(project.folder / "workflow")}
-    return subprocess.run(command, cwd=project.folder, env=env, capture_output=True, text=True, timeout=300)
+    return project.smoothing("adopt", "tiny", *arguments, "--by", by, "--reason", reason)
 
 
 def adopted(project, *arguments: str) -> str:
@@ -41,11 +27,11 @@ def adopted(project, *arguments: str) -> str:
     return done.stdout
 
 
-def refused(project, *arguments: str, by: str = "Ada") -> str:
+def refused(project, *arguments: str, by: str = "Ada", status: int = 1) -> str:
     """Be refused with one sentence, with no file of the results changed, and return what was printed."""
     before = state(project.folder)
     done = adopt(project, *arguments, by=by)
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
     assert state(project.folder) == before
     return done.stdout + done.stderr
@@ -170,8 +156,8 @@ def test_a_change_of_the_measurement_alone_adopts_the_measurement(edited):
     ],
 )
 def test_mistakes_are_one_sentence(finished, arguments, message):
-    assert message in refused(finished, *arguments)
+    assert message in refused(finished, *arguments, status=2)
 
 
 def test_nobody_cannot_adopt(finished):
-    assert "--by and --reason must say" in refused(finished, "--method", "sam", by=" ")
+    assert "--by and --reason must say" in refused(finished, "--method", "sam", by=" ", status=2)

@@ -1,9 +1,6 @@
-"""`python -m adaptive_smoothing.pipeline.commands.estimate.command`: what is to make is what Snakemake says."""
+"""`smoothing estimate`: what is to make is what Snakemake says."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 from conftest import copied
@@ -12,16 +9,7 @@ TABLES = ["results/tiny/figures/fig9.parquet", "results/tiny/figures/fig10.parqu
 
 
 def estimate(project, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.estimate.command", *arguments],
-        cwd=project.folder,
-        env={**os.environ, "PYTHONPATH": str(project.folder / "workflow")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert "Traceback" not in done.stderr
-    return done
+    return project.smoothing("estimate", *arguments)
 
 
 def rows(text):
@@ -77,17 +65,18 @@ def test_every_scale(project, scale, figure, runs):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("arguments", "status", "expected"),
     [
-        (["tiny", "fig11"], "error: config/tiny.yaml: unknown figure 'fig11' (did you mean 'fig10'?)"),
-        (["tinny"], "error: config: unknown scale 'tinny' (did you mean 'tiny'?)"),
+        (["tiny", "fig11"], 2, "error: config/tiny.yaml: unknown figure 'fig11' (did you mean 'fig10'?)"),
+        (["tinny"], 2, "error: config: unknown scale 'tinny' (did you mean 'tiny'?)"),
         (
             ["tiny", "--device", "H100"],
+            1,
             "error: the devices of past runs and this machine's: unknown device 'H100'; legal: ",
         ),
     ],
 )
-def test_a_mistake_is_one_sentence(project, arguments, expected):
+def test_a_mistake_is_one_sentence(project, arguments, status, expected):
     done = estimate(project, *arguments)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (status, "", 1)
     assert done.stderr.startswith(expected)

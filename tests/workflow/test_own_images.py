@@ -1,5 +1,7 @@
 """The user's own folder of images: a block of YAML is all it takes."""
 
+import shutil
+
 import image_folders
 
 from adaptive_smoothing.core import parquet
@@ -21,6 +23,14 @@ def test_own_images_are_trained_on_and_drawn(edited):
     frame, _ = parquet.read_frame(edited.folder / "results/tiny/figures/fig11.parquet")
     assert frame["run"].nunique() == 3 and set(frame["dataset"]) == {"own"}
     assert frame["test_accuracy"].between(0, 1).all()
+    target = ("paper_figures/tiny/fig11.pdf", "--config", "data_root=pictures")
+    image = edited.folder / "pictures/own/train/boot/0000.jpg"
+    image.touch()
+    assert edited.would_run(*target) == {}
+    shutil.copy(image, image.with_name("9999.jpg"))
+    assert edited.would_run(*target).keys() >= {"prepare_dataset", "corrupt_labels", "train", "collect", "draw"}
+    shutil.rmtree(edited.folder / "pictures")
+    assert edited.would_run(*target) == {}
 
 
 def test_a_broken_folder_is_told_in_one_sentence(edited):

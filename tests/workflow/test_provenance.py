@@ -1,8 +1,6 @@
 """From a PDF back to every run, with every hash checked; and the figures again from an archive of the results."""
 
-import os
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +8,7 @@ import pytest
 
 from adaptive_smoothing.core import parquet
 from adaptive_smoothing.core.files import sha256_of
-from adaptive_smoothing.pipeline.commands import provenance
+from adaptive_smoothing.pipeline.commands import cli
 
 FIGURES = [f"fig{number}" for number in range(2, 11)]
 PDF = "paper_figures/tiny/fig7.pdf"
@@ -20,17 +18,10 @@ RUN = "digits-small_cnn/kappa0.1/ivon/seed0"
 METRICS = f"results/tiny/runs/{RUN}/metrics.parquet"
 
 
-def call(project, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of the project's library in the project's folder."""
-    env = {**os.environ, "PYTHONPATH": str(project.folder / "workflow")}
-    command = [sys.executable, "-m", f"adaptive_smoothing.pipeline.commands.{module}", *arguments]
-    return subprocess.run(command, cwd=project.folder, env=env, capture_output=True, text=True, timeout=300)
-
-
-def detected(project, *sentences: str, figure: str = PDF) -> None:
+def detected(project, *sentences: str, figure: str = PDF, status: int = 1) -> None:
     """Check that tracing ends with one sentence that says all this."""
-    done = call(project, "provenance", figure)
-    assert done.returncode == 1
+    done = project.smoothing("provenance", figure)
+    assert (done.returncode, done.stdout) == (status, "")
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
     for sentence in sentences:
         assert sentence in done.stderr
@@ -48,7 +39,7 @@ def raise_accuracy(path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["pdf", "png"])
 def test_every_figure_traces_back(finished, figure, suffix, monkeypatch, capsys):
     monkeypatch.chdir(finished.folder)
-    assert provenance.main([f"paper_figures/tiny/{figure}.{suffix}"]) == 0
+    assert cli.main(["provenance", f"paper_figures/tiny/{figure}.{suffix}"]) == 0
     lines = capsys.readouterr().out.splitlines()
     _, description = parquet.read(f"results/tiny/figures/{figure}.parquet")
     count = len(description["runs"])
@@ -56,6 +47,13 @@ def test_every_figure_traces_back(finished, figure, suffix, monkeypatch, capsys)
     intact = {line.split()[0] for line in lines if line.endswith("metrics.parquet is as the table says")}
     assert intact == set(description["runs"])
     assert not any("unknown" in line for line in lines if line.startswith("  digit"))
+    assert cli.main(["provenance", "tiny", f"{figure}.{suffix}", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["figure"]["file"] == lines[0] and document["table"]["sha256"] in lines[2]
+    seconds = {f"{run['run']} {run['device']} {run['seconds']:.1f}" for run in document["runs"] if run["metrics_here"]}
+    assert seconds == {
+        " ".join(line.split()[:3]) for line in lines if line.endswith("metrics.parquet is as the table says")
+    }
 
 
 def test_measured_label_noise_that_was_changed_is_detected(edited):
@@ -65,7 +63,7 @@ def test_measured_label_noise_that_was_changed_is_detected(edited):
 
 
 def test_the_chain_says_what_made_each_run(finished):
-    done = call(finished, "provenance", str(finished.folder / PDF), "--all")
+    done = finished.smoothing("provenance", str(finished.folder / PDF), "--all")
     assert done.returncode == 0, done.stderr
     frame, metadata = parquet.read_frame(finished.folder / METRICS)
     line = next(line for line in done.stdout.splitlines() if line.startswith(f"  {RUN} "))
@@ -75,7 +73,7 @@ def test_the_chain_says_what_made_each_run(finished):
     for module, digest in metadata["code"].items():
         assert f'"{module}": "{digest}"' in done.stdout
     assert f'"hess_init": {metadata["specification"]["hyperparameters"]["hess_init"]}' in done.stdout
-    plain = call(finished, "provenance", PDF).stdout
+    plain = finished.smoothing("provenance", PDF).stdout
     assert "hess_init" not in plain and len(plain.splitlines()) < 30
 
 
@@ -114,7 +112,7 @@ def test_edited_metrics_are_detected(edited, figure):
 
 def test_absent_metrics_are_reported(edited):
     (edited.folder / METRICS).unlink()
-    done = call(edited, "provenance", PDF)
+    done = edited.smoothing("provenance", PDF)
     assert done.returncode == 0, done.stderr
     assert "those of the others are not here" in done.stdout
     line = next(line for line in done.stdout.splitlines() if line.startswith(f"  {RUN} "))
@@ -131,22 +129,22 @@ def test_an_absent_file_is_named(edited, file):
 def test_a_damaged_record_and_other_files_are_named(edited):
     (edited.folder / RECORD).write_text('{"table": 1}')
     detected(edited, f"error: {RECORD}: is not the record of a drawn figure")
-    detected(edited, "Snakefile: is no figure of this project", figure="Snakefile")
-    detected(edited, "is no figure of this project", figure="/tmp/fig7.pdf")
+    detected(edited, "unknown scale 'Snakefile'", figure="Snakefile", status=2)
+    detected(edited, "unknown scale '/tmp/fig7.pdf'", figure="/tmp/fig7.pdf", status=2)
 
 
 def test_the_archive_gives_the_same_figures_in_an_empty_copy(finished, tmp_path, monkeypatch):
     empty = type(finished)(tmp_path / "empty")
     empty.folder.mkdir()
-    for part in ("workflow", "config"):
+    for part in ("workflow", "config", "Snakefile"):
         (empty.folder / part).symlink_to(finished.folder / part)
     file = str(tmp_path / "tiny.tar.xz")
-    done = call(finished, "archive", "export", "tiny", file)
+    done = finished.smoothing("export", "tiny", file)
     assert done.returncode == 0, done.stderr
-    done = call(empty, "archive", "figures-from", file)
+    done = empty.smoothing("import", file)
     assert done.returncode == 0, done.stderr
     monkeypatch.chdir(empty.folder)
     for figure in FIGURES:
         for path in (f"paper_figures/tiny/{figure}.pdf", f"results/tiny/figures/{figure}.drawn.json"):
             assert (empty.folder / path).read_bytes() == (finished.folder / path).read_bytes(), path
-        assert provenance.main([f"paper_figures/tiny/{figure}.pdf"]) == 0
+        assert cli.main(["provenance", f"paper_figures/tiny/{figure}.pdf"]) == 0

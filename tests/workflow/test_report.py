@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +19,7 @@ pytestmark = pytest.mark.slow
 EXTRAS = ["extra_calibration", "extra_memorisation", "extra_cost", "extra_moons"]
 FIGURES = [*(f"fig{number}" for number in range(2, 11)), *EXTRAS]
 CATEGORIES = {
+    "Accuracy",
     "At a glance",
     "Beyond the paper",
     "Claims",
@@ -50,9 +49,13 @@ def browser() -> Iterator[Browser]:
 
 
 def reported(project: Project, folder: Path) -> Path:
-    """Make Snakemake's report of the tiny scale; return it, alone in a folder."""
-    project.made("tiny", "--report", str(folder / "made.html"))
-    return alone(folder / "made.html", folder / "alone")
+    """Make the report of the tiny scale; return it, alone in a folder."""
+    done = project.smoothing("report", "tiny")
+    assert done.returncode == 0 and done.stdout.startswith("results/tiny/report.html: "), done.stderr
+    file = project.folder / "results/tiny/report.html"
+    copy = alone(file, folder / "alone")
+    file.unlink()
+    return copy
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +113,7 @@ def test_the_text_for_repositories_has_figures_tables_and_links(finished):
     assert links > {f"../../paper_figures/tiny/{figure}.pdf" for figure in FIGURES}
     for target in {*pictures, *links} - {OUTSIDE}:
         assert (index.parent / target).resolve().is_file(), target
-    for words in ("| C7a |", "make provenance FIG=paper_figures/tiny/fig7.pdf", "| torch |", "## Cost", "Whole scale"):
+    for words in ("| C7a |", "smoothing provenance paper_figures/tiny/fig7.pdf", "| torch |", "## Cost", "Whole scale"):
         assert words in text
 
 
@@ -159,9 +162,9 @@ def test_a_failed_run_leaves_a_report_of_the_rest(edited):
     run = next((edited.folder / "results/tiny/runs").rglob("kappa*/ivon/**/metrics.parquet"))
     run.unlink()
     (edited.folder / "results/tiny/figures/fig7.parquet").unlink()
-    command = [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.partial_report", "tiny"]
-    env = {**os.environ, "PYTHONPATH": str(edited.folder / "workflow")}
-    done = subprocess.run(command, cwd=edited.folder, env=env, capture_output=True, text=True)
+    done = edited.smoothing("report", "tiny")
+    assert (done.returncode, done.stdout) == (1, "") and "smoothing report tiny --so-far" in done.stderr
+    done = edited.smoothing("report", "tiny", "--so-far")
     assert done.returncode == 0, done.stderr
     assert "12 of 13 figures; not there: fig7" in done.stdout
     text = (edited.folder / "results/tiny/so_far/index.md").read_text()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 LIBRARY = "workflow/adaptive_smoothing"
 FOLDERS = ("data", "results", "paper_figures")
 CLAIMS = {pattern.format(scale="tiny") for pattern in (paths.CLAIMS, paths.CLAIMS_TABLE)}
-SECTIONS = ("overview", "claims", "deviations", "cost", "environment", "reproduce")
+SECTIONS = ("overview", "accuracy", "claims", "deviations", "cost", "environment", "reproduce")
 
 
 def outputs(project: Project) -> dict[str, int]:
@@ -56,7 +56,10 @@ class Expected:
             if self.tables is None and any(self.runs(run) for run in figure.runs):
                 tables.add(figure.name)
         for name in tables | set(self.drawn):
-            found |= {*paths.figure_files("tiny", name), paths.DRAWN.format(scale="tiny", figure=name)}
+            found |= {
+                *paths.figure_files("tiny", name),
+                *(pattern.format(scale="tiny", figure=name) for pattern in (paths.NUMBERS, paths.DRAWN)),
+            }
         found |= {paths.TABLE.format(scale="tiny", figure=name) for name in tables}
         if tables:
             found |= {paths.NOTES.format(scale="tiny")} | CLAIMS
@@ -79,7 +82,7 @@ def report(planned: plan.Plan) -> set[str]:
     pages = [f"{page}.html" for page in (*SECTIONS, *planned.all_figures)]
     folder = paths.PAGES.format(scale="tiny")
     found = {f"{folder}/{name}" for name in (*pages, paths.PLACED, ".snakemake_timestamp")}
-    return found | {pattern.format(scale="tiny") for pattern in (paths.INDEX, paths.INDEX_PAGE)}
+    return found | {pattern.format(scale="tiny") for pattern in (paths.INDEX, paths.INDEX_PAGE, paths.ACCURACY)}
 
 
 def check(project: Project, expected: Expected) -> None:
@@ -205,7 +208,7 @@ def test_a_column_more_in_the_claims_table_remakes_that_table_and_the_report(edi
     [
         ("methods/sam.py", "EPSILON = 1e-12", "EPSILON = 1e-11", Expected(runs=of_method("sam"))),
         ("figures/fig7.py", "FAINT = 0.35", "FAINT = 0.3", Expected(drawn=["fig7"])),
-        ("results/report/markdown.py", "Download: [PDF]", "Get: [PDF]", Expected(others=report)),
+        ("results/report/markdown.py", 'f"Download: ', 'f"Get: ', Expected(others=report)),
         (
             "results/claims/thresholds.py",
             "SENSITIVE = 10.0",

@@ -1,4 +1,4 @@
-"""`make status` beside a Snakemake that trains, and after it and a training were killed."""
+"""`smoothing status` beside a Snakemake that trains, and after it and a training were killed."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import psutil
 import pytest
 from conftest import copied
 
-MODULE = [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.status"]
+STATUS = [sys.executable, "-m", "adaptive_smoothing.pipeline.commands.cli", "status"]
 PATIENCE_S = 300
 
 
@@ -22,23 +22,14 @@ def environment(project):
 
 
 def status(project, *arguments):
-    done = subprocess.run(
-        [*MODULE, "tiny", *arguments],
-        cwd=project.folder,
-        env=environment(project),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
-    assert "Traceback" not in done.stderr
-    return done
+    return project.smoothing("status", "tiny", *arguments)
 
 
 def looked(project, *arguments):
     """Return how many runs of each figure are done, running, waiting, failed; and the whole text."""
     done = status(project, *arguments)
     assert done.returncode == 0, done.stderr
-    rows = re.findall(r"^ (fig\d+|all.*?) +(\d+) +(\d+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE)
+    rows = re.findall(r"^ (fig\d+|all.*?) +(\d+) +(\d+) +(\d+) +(\d+)\b", done.stdout, re.MULTILINE)
     return {name: tuple(map(int, counts)) for name, *counts in rows}, done.stdout
 
 
@@ -84,7 +75,7 @@ def test_trainings_that_run_are_killed_and_stopped(endless):
         assert "no Snakemake process is running" not in text
 
         follower = subprocess.Popen(
-            [*MODULE, "tiny", "fig9", "--follow"],
+            [*STATUS, "tiny", "fig9", "--follow"],
             cwd=endless.folder,
             env=environment(endless),
             stdout=subprocess.PIPE,
@@ -120,6 +111,7 @@ def test_trainings_that_run_are_killed_and_stopped(endless):
 
 def test_all_done_and_what_is_stale(finished, edited):
     assert set(looked(finished)[0].values()) == {
+        (0, 0, 0, 0),
         (1, 0, 0, 0),
         (8, 0, 0, 0),
         (10, 0, 0, 0),
@@ -137,7 +129,7 @@ def test_following_ends_where_nothing_is_left_to_run(finished):
     assert looked(finished, "fig9", "--follow")[0] == {"fig9": (5, 0, 0, 0)}
     leader, follower = pty.openpty()
     done = subprocess.run(
-        [*MODULE, "tiny", "fig9", "--follow"],
+        [*STATUS, "tiny", "fig9", "--follow"],
         cwd=finished.folder,
         env=environment(finished),
         stdout=follower,
@@ -158,7 +150,7 @@ def test_following_ends_where_nothing_is_left_to_run(finished):
 )
 def test_a_mistake_is_one_sentence(project, arguments, expected):
     done = status(project, *arguments)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(expected)
 
 

@@ -96,7 +96,24 @@ def test_the_profiles_settings_stand_beside_those_of_the_command_line(workstatio
             assert (found["gpu"], found["device"], found["assign_gpus"]) == ("1", device, assigned), more
 
 
-def test_a_run_that_needs_no_gpu_runs_on_the_cpu(workstation):
+def test_a_run_whose_scale_asks_for_no_gpu_takes_one_where_the_profile_promises_it(workstation):
     workstation.change(lambda scale: [setup["resources"].update(gpu=0) for setup in scale["setups"].values()])
-    for found in resources(workstation.made("--dry-run", "paper_figures/tiny/fig10.pdf", "--profile", "workstation")):
-        assert (found["gpu"], found["device"]) == ("0", "cpu")
+    plan = ("--dry-run", "paper_figures/tiny/fig10.pdf")
+    for more, gpu, device in [
+        ((), "0", "auto"),
+        (("--profile", "workstation"), "1", "cuda"),
+        (("--profile", "workstation", "--config", "device=auto"), "0", "cpu"),
+    ]:
+        for found in resources(workstation.made(*plan, *more)):
+            assert (found["gpu"], found["device"]) == (gpu, device), more
+
+
+def test_too_few_gpus_are_named_before_anything_runs(workstation):
+    arguments = ("--profile", "workstation", "--cores", "2", "--resources", "gpu=3")
+    done = workstation.snakemake("paper_figures/tiny/fig10.pdf", *arguments)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert lines == [
+        f"error: --resources gpu=3: but 2 GPU(s) are there ({', '.join(UUIDS)}); N of gpu=N must be at most that"
+    ]
+    assert "Traceback" not in done.stderr and not (workstation.folder / "data").exists()

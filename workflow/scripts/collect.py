@@ -4,7 +4,7 @@ from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
     "collect",
-    snakemake.log[0],
+    snakemake,
     description=snakemake.params.description,
     runs=snakemake.params.runs,
     metrics=list(snakemake.input.metrics),

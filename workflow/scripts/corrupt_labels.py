@@ -6,7 +6,7 @@ from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
     "corrupt_labels",
-    snakemake.log[0],
+    snakemake,
     dataset=str(Path(snakemake.input.dataset).parent),
     parameters=snakemake.params.noise,
     noise_seed=int(snakemake.wildcards.noise_seed),

@@ -4,8 +4,9 @@ from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
     "draw",
-    snakemake.log[0],
+    snakemake,
     table=snakemake.input.table,
     outputs=[snakemake.output.pdf, snakemake.output.png],
+    numbers=snakemake.output.numbers,
     record=snakemake.output.drawn,
 )

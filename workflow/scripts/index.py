@@ -4,7 +4,7 @@ from adaptive_smoothing.pipeline.runtime.jobs import run
 
 run(
     "index",
-    snakemake.log[0],
+    snakemake,
     scale=snakemake.wildcards.scale,
     label=snakemake.params.label,
     tables=list(snakemake.input.tables),

@@ -10,7 +10,7 @@ location = plan.dataset_location(snakemake.wildcards.dataset)
 root, fetch = data_root(location.root, location.variant)
 run(
     "prepare_dataset",
-    snakemake.log[0],
+    snakemake,
     here=True,  # these jobs come first, while the fork server still imports torch
     **snakemake.params.source,
     files={Path(file).name: file for file in snakemake.output.files},

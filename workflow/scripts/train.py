@@ -6,7 +6,7 @@ from adaptive_smoothing.pipeline.runtime.jobs import OWN_DATA_ROOT, run
 
 run(
     "train",
-    snakemake.log[0],
+    snakemake,
     gpus=snakemake.resources.gpu if snakemake.resources.assign_gpus else None,
     specification=snakemake.params.specification,
     run=snakemake.wildcards.run,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from snakemake_executor_plugin_submitit import processes
 from snakemake_executor_plugin_submitit.records import Handle
+from snakemake_executor_plugin_submitit.sbatch_errors import Rejected
 from snakemake_executor_plugin_submitit.slurm import Answer
 
 CONTROLLER = b"submitit.local._local"
@@ -73,14 +74,23 @@ class Gpus:
     """This machine's GPUs, shared out among local jobs: submitit would give GPU 0 to each."""
 
     def __init__(self) -> None:
-        self._users: dict[int, set[str]] = {number: set() for number in visible_gpus()}
+        self._users: dict[str, set[str]] = {name: set() for name in visible_gpus()}
 
-    def take(self, count: int, token: str) -> tuple[int, ...]:
-        """Return the GPUs for a job, the least used ones first; fewer than `count` if the machine has fewer."""
-        chosen = sorted(self._users, key=lambda number: (len(self._users[number]), number))[:count]
-        for number in chosen:
-            self._users[number].add(token)
-        return tuple(sorted(chosen))
+    def check(self, count: int) -> None:
+        """Raise Rejected if a job asks for more GPUs than there are: it would run on fewer, or on the CPU."""
+        if count > len(self._users):
+            raise Rejected(
+                f"it asks for {count} GPU(s) (resource gpu), but {len(self._users)} are there "
+                f"({', '.join(self._users) or 'none'}); ask for fewer, as with --set-resources RULE:gpu=0"
+            )
+
+    def take(self, count: int, token: str) -> tuple[str, ...]:
+        """Return the GPUs for a job, the least used ones first."""
+        places = {name: place for place, name in enumerate(self._users)}
+        chosen = sorted(self._users, key=lambda name: (len(self._users[name]), places[name]))[:count]
+        for name in chosen:
+            self._users[name].add(token)
+        return tuple(sorted(chosen, key=places.__getitem__))
 
     def give_back(self, token: str) -> None:
         """Note that a job has ended."""
@@ -88,9 +98,15 @@ class Gpus:
             users.discard(token)
 
 
-def visible_gpus() -> list[int]:
-    """Return the numbers of the GPUs that this process may use: CUDA_VISIBLE_DEVICES, or all of this machine."""
+def visible_gpus() -> list[str]:
+    """Return the names (numbers, UUIDs or MIG names) of the GPUs that this process may use.
+
+    Those of CUDA_VISIBLE_DEVICES if it is set, as CUDA reads it: up to the first -1; else all of this machine.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [int(number) for number in visible.split(",") if number.strip().isdigit()]
-    return sorted(int(path.name[6:]) for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name))
+        names = [name.strip() for name in visible.split(",")]
+        end = next((place for place, name in enumerate(names) if name in ("", "-1")), len(names))
+        return list(dict.fromkeys(names[:end]))
+    numbers = [path.name[6:] for path in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", path.name)]
+    return sorted(numbers, key=int)

@@ -101,10 +101,9 @@ def to_slurm(jobs: Sequence[NodeJob], submission: Submission, request: Request, 
     return executor.submit_array([*jobs])[0].job_id.partition("_")[0]
 
 
-def to_this_machine(job: NodeJob, folder: Path, gpus: Sequence[int]) -> str:
+def to_this_machine(job: NodeJob, folder: Path, gpus: Sequence[str]) -> str:
     """Start a job on this machine and return its id."""
     executor = submitit.LocalExecutor(folder)
-    executor.update_parameters(
-        timeout_min=job.minutes, signal_delay_s=job.signal_delay_s, gpus_per_node=len(gpus), visible_gpus=tuple(gpus)
-    )
+    executor.update_parameters(timeout_min=job.minutes, signal_delay_s=job.signal_delay_s, gpus_per_node=len(gpus))
+    executor.parameters["visible_gpus"] = tuple(gpus)  # update_parameters refuses UUIDs and MIG names
     return executor.submit(job).job_id

@@ -164,6 +164,7 @@ class Submitter:
     def _start_here(self, task: Task) -> None:
         from snakemake_executor_plugin_submitit.submitit_backend import to_this_machine
 
+        self._run.gpus.check(task.request.gpu)
         submission = self._run.new_submission([task])
         job = self._run.node_job(task, submission, 0)
         self._run.claim([task], submission)

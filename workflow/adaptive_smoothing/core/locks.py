@@ -26,7 +26,8 @@ def acquire(path: Path, timeout: float = -1, mode: int = -1) -> BaseFileLock:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-    log(f"{path}: this file system has no locks; the file itself serves as one")
-    soft = SoftFileLock(path.with_name(f"{path.name}-soft"), timeout=timeout, mode=mode)
+    marker = path.with_name(f"{path.name}-soft")
+    log(f"{path}: this file system has no locks; {marker} serves as one, and may be deleted if nothing runs")
+    soft = SoftFileLock(marker, timeout=timeout, mode=mode)
     soft.acquire()
     return soft

@@ -4,6 +4,7 @@ import os
 import re
 
 PAPER = "paper"
+EXTRA = "extra_"  # names of figures beyond the paper begin with this, and no other figure's name does
 DATASET_FILES = (
     "train_images.npy",
     "train_labels.npy",
@@ -25,10 +26,12 @@ CLAIMS = "results/{scale}/claims.md"
 CLAIMS_TABLE = "results/{scale}/claims.parquet"
 INDEX = "results/{scale}/index.md"
 INDEX_PAGE = "results/{scale}/index.html"
+ACCURACY = "results/{scale}/accuracy.csv"
 PAGES = "results/{scale}/report"  # a page a section, for Snakemake's report
 PLACED = "pages.json"  # among them: where in it each belongs
 DOCUMENTS = ("docs/{scale}_scale.md", "docs/deviations.md")  # on deviations and assumptions; those that are there
 TABLE = "results/{scale}/figures/{figure}.parquet"
+NUMBERS = "results/{scale}/figures/{figure}.csv"  # what the picture shows, for programs without Parquet
 DRAWN = "results/{scale}/figures/{figure}.drawn.json"  # hashes of the table and of what was drawn from it
 
 
@@ -54,7 +57,7 @@ def figure_files(scale: str, figure: str) -> list[str]:
 def number(figure: str) -> str:
     """Return a figure's name as a reader writes it: 'Fig. 7'; of one that the paper lacks, its name in words."""
     found = re.fullmatch(r"fig(\d+)", figure)
-    return f"Fig. {found[1]}" if found else figure.removeprefix("extra_").replace("_", " ").capitalize()
+    return f"Fig. {found[1]}" if found else figure.removeprefix(EXTRA).replace("_", " ").capitalize()
 
 
 def sorted_number(figure: str) -> str:

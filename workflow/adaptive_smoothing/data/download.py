@@ -21,9 +21,11 @@ import filelock
 import pooch
 from requests import RequestException
 
+from adaptive_smoothing.core import locks
 from adaptive_smoothing.core.errors import UserError, cannot_write
 from adaptive_smoothing.core.files import atomic_write
 from adaptive_smoothing.core.log import log
+from adaptive_smoothing.core.paths import expanded
 from adaptive_smoothing.data.types import Source
 
 CHUNK = 1 << 20  # bytes
@@ -82,14 +84,13 @@ def _problem(file: File, source: Source) -> str:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the lock `path`. The operating system releases the lock of a process that dies."""
-    lock = filelock.FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
+            lock = locks.acquire(path, timeout=0)
         except filelock.Timeout:
             log(f"{path}: another process is fetching these files; waiting for it")
-            lock.acquire()
+            lock = locks.acquire(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
@@ -139,7 +140,7 @@ def _place(mirror: str, file: File) -> Path | str:
     """Return the folder that a mirror names, or the URL of `file` on it; raise UserError for other kinds of URLs."""
     scheme, separator, _ = mirror.partition("://")
     if not separator:
-        return Path(mirror).expanduser()
+        return Path(expanded(mirror))
     if scheme.lower() == "file":
         return Path(url2pathname(urlsplit(mirror).path))
     if scheme.lower() not in ("http", "https"):
@@ -180,7 +181,10 @@ def _download(url: str, file: File, source: Source) -> None:
         urls = {file.name: url}
         store = pooch.create(folder, "", registry=dict.fromkeys(urls), urls=urls, retry_if_failed=source.retries)
         try:
-            os.replace(store.fetch(file.name, downloader=get), temporary)
+            fetched = store.fetch(file.name, downloader=get)
+            with contextlib.suppress(OSError):  # pooch makes files for their owner's eyes only
+                shutil.copymode(temporary, fetched)
+            os.replace(fetched, temporary)
         except (RequestException, ValueError) as error:
             raise Failure(_reason(error, source.timeout)) from error
 

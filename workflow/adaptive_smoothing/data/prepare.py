@@ -10,8 +10,9 @@ import numpy as np
 from adaptive_smoothing.core import registry
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import atomic_write
+from adaptive_smoothing.core.log import announce
 from adaptive_smoothing.data.image_files import decode_image
-from adaptive_smoothing.data.storage import ARRAYS, arrays_sha256
+from adaptive_smoothing.data.storage import ARRAYS, OWN_CONTENT, arrays_sha256
 from adaptive_smoothing.data.types import UNKNOWN, Arrays, Source
 
 MEASURED_IMAGES = 2000
@@ -24,20 +25,23 @@ def prepare(
     files: dict[str, str],
     variant: str | None,
     source: dict[str, Any],
+    content: str | None = None,
     measured_images: int = MEASURED_IMAGES,
 ) -> None:
     """Make dataset `name` and write it as npy files plus meta.json (last, so that it vouches for the others).
 
     `files` maps the names of `paths.DATASET_FILES` to paths; `variant` names other data in the same format (None: the
-    published data); `source` holds root, mirrors and fetch of `Source`. Of images on disk the pixels of at most
-    `measured_images` give mean and standard deviation. Raises UserError if the dataset cannot be made.
+    published data); `source` holds root, mirrors and fetch of `Source`; `content` is the digest of the user's own files, as
+    planning has it (None: the dataset has none). Of images on disk the pixels of at most `measured_images` give mean and
+    standard deviation. A summary is announced. Raises UserError if the dataset cannot be made.
     """
     module = registry.load("dataset", name)
     where = Source(Path(source["root"]), tuple(source["mirrors"]), source["fetch"], published=variant is None)
     arrays: Arrays = module.make(module.Options(**options), data_seed, where)
     check(arrays, name)
     _check_classes(arrays, name)
-    mean, std = _mean_and_std(arrays, data_seed, where.root, measured_images)
+    mean, measured = _mean_and_std(arrays, data_seed, where.root, measured_images)
+    std, constant = divisors(measured)
     for key in ARRAYS:
         with atomic_write(files[f"{key}.npy"]) as temporary:
             np.save(temporary, np.ascontiguousarray(getattr(arrays, key)))
@@ -53,9 +57,23 @@ def prepare(
         "decode": None if arrays.decode is None else asdict(arrays.decode),
         "content": arrays.content,
         "sha256": arrays_sha256(arrays),
+        **({} if content is None else {OWN_CONTENT: content}),
     }
     with atomic_write(files["meta.json"]) as temporary:
         temporary.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+    sizes = f"{len(arrays.train_images)} training and {len(arrays.test_images)} test images"
+    summary = f"{Path(files['meta.json']).parent}: {sizes} of {len(arrays.classes)} classes"
+    announce("; ".join([summary, *arrays.remarks, *constant]))
+
+
+def divisors(std: list[float]) -> tuple[list[float], list[str]]:
+    """Return what each channel's values are divided by, and a remark on the constant channels, which keep their scale.
+
+    A constant channel has the standard deviation 0, and dividing by it would give NaN.
+    """
+    constant = [str(number) for number, value in enumerate(std, start=1) if value == 0]
+    remarks = [f"channel {number} of {len(std)} is constant, so it is not scaled" for number in constant]
+    return [value or 1.0 for value in std], remarks
 
 
 def _mean_and_std(arrays: Arrays, data_seed: int, root: Path, measured_images: int) -> tuple[list[float], list[float]]:
@@ -75,7 +93,7 @@ def _mean_and_std(arrays: Arrays, data_seed: int, root: Path, measured_images: i
         counts += [np.bincount(channel.ravel(), minlength=256) for channel in image]
     shares, values = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
     means = shares @ values
-    return means.tolist(), np.sqrt(shares @ values**2 - means**2).tolist()
+    return means.tolist(), np.sqrt(np.maximum(shares @ values**2 - means**2, 0)).tolist()
 
 
 def check(arrays: Arrays, name: str) -> None:

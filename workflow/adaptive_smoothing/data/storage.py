@@ -9,6 +9,7 @@ import numpy as np
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data.types import Arrays, Decode, Prepared
 
+OWN_CONTENT = "own_files"  # key of meta.json: the digest of the user's own files that the arrays were made from
 ARRAYS = ("train_images", "train_labels", "train_clean_labels", "test_images", "test_labels")
 
 
@@ -28,6 +29,15 @@ def open_prepared(folder: str | Path) -> Prepared:
     return Prepared(
         arrays, np.array(meta["mean"], dtype=np.float32), np.array(meta["std"], dtype=np.float32), meta["sha256"]
     )
+
+
+def own_content(folder: str | Path) -> str | None:
+    """Return the digest of the user's own files that a prepared dataset was made from; None if it is not recorded."""
+    try:
+        recorded = json.loads((Path(folder) / "meta.json").read_text(encoding="utf-8")).get(OWN_CONTENT)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return str(recorded) if recorded is not None else None
 
 
 def verify(folder: str | Path) -> Prepared:

@@ -46,7 +46,7 @@ class Arrays:
     """A dataset. Images: uint8, N × C × H × W. Labels: int64, N; `train_clean_labels` may be UNKNOWN.
 
     If `decode` is given, the images stay on disk: `train_images` and `test_images` are their `Paths` (N), and `content`
-    is a hash over all of their bytes.
+    is a hash over all of their bytes. `remarks` are what a user should know of what was left out.
     """
 
     train_images: NDArray[Any]  # Images or Paths
@@ -58,6 +58,7 @@ class Arrays:
     source: str
     decode: Decode | None = None
     content: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def image_source(self) -> str:

@@ -22,11 +22,11 @@ OWN_LOOKS = {
 Description = dict[str, Any]
 
 
-def looks(series: Iterable[str]) -> dict[str, Look]:
+def looks(series: Iterable[str], description: Description) -> dict[str, Look]:
     """Return the look of each series: methods in the order of legends, then control and average."""
     present = dict.fromkeys(series)
     own = {name: look for name, look in OWN_LOOKS.items() if name in present}
-    return method_looks(name for name in present if name not in own) | own
+    return method_looks((name for name in present if name not in own), description) | own
 
 
 def require_columns(frame: pd.DataFrame, columns: Sequence[str], description: Description) -> None:
@@ -40,14 +40,14 @@ def require_columns(frame: pd.DataFrame, columns: Sequence[str], description: De
 def best_and_control(frame: pd.DataFrame, description: Description) -> pd.DataFrame:
     """Return the last epoch of the runs at their method's best hyper-parameters, and of the control's runs.
 
-    Columns: those of `summary.last_epochs`; series (method or control); chosen (see `summary.best_runs`).
+    Columns: those of `summary.last_epochs`; series (method or control); chosen and edge (see `summary.best_runs`).
     """
     parts = []
     for method, rows in summary.last_epochs(frame, description).groupby("method", sort=False):
         grid = summary.grid_of(description, str(method), rows)
         parts.append(summary.best_runs(rows, grid, ["task"]).assign(series=method))
         if method == "ls" and "alpha" in grid:
-            parts.append(rows[rows["alpha"] == 0].assign(series=CONTROL, chosen=""))
+            parts.append(rows[rows["alpha"] == 0].assign(series=CONTROL, chosen="", edge=""))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -56,18 +56,20 @@ def over_epochs(frame: pd.DataFrame, description: Description, measures: Sequenc
 
     Runs that diverged count at the last epoch alone; a series all of whose runs diverged has NaN there.
     """
-    picked = best_and_control(frame, description)[["run", "task", "series", "chosen", "diverged"]]
+    picked = best_and_control(frame, description)[["run", "task", "series", "chosen", "edge", "diverged"]]
     rows = frame.drop(columns="diverged").merge(picked, on="run")
     ended = rows[rows["diverged"]].drop_duplicates(["run", "series"]).assign(epoch=frame["epoch"].max())
     rows = pd.concat([rows[~rows["diverged"]], ended], ignore_index=True)
-    means = summary.over_seeds(rows, ["task", "series", "chosen", "epoch"], measures)
+    means = summary.over_seeds(rows, ["task", "series", "chosen", "edge", "epoch"], measures)
     return means.sort_values("epoch", kind="stable", ignore_index=True)
 
 
 def name_chosen(axes: Axes, rows: pd.DataFrame, looks: Mapping[str, Look]) -> None:
     """Write the chosen hyper-parameters of one task's series above a panel, on the left."""
-    best = rows.drop_duplicates("series").set_index("series")["chosen"]
-    texts = [f"{look.name}: {best[name]}" for name, look in looks.items() if best.get(name)]
+    points = rows.drop_duplicates("series").set_index("series")
+    best = points["chosen"] + points["edge"].map(lambda edge: "*" if edge else "")
+    # The averaged IVON has IVON's.
+    texts = [f"{look.name}: {best[name]}" for name, look in looks.items() if name != AVERAGED and best.get(name)]
     axes.set_title(", ".join(texts), loc="left", fontsize=7, color="0.3", pad=2)
 
 
@@ -76,13 +78,16 @@ def missing(frame: pd.DataFrame, description: Description) -> int:
     return len(set(description.get("runs", ())) - set(frame["run"]))
 
 
-def footer(data: pd.DataFrame) -> list[str]:
+def footer(data: pd.DataFrame, description: Description) -> list[str]:
     """Return what a reader must know of means over seeds of chosen runs (columns n, diverged, chosen, missing)."""
     count = int(data["missing"].max())
     tuned = [
-        look.name for name, look in looks(data["series"]).items() if data.loc[data["series"] == name, "chosen"].any()
+        look.name
+        for name, look in looks(data["series"], description).items()
+        if name != AVERAGED and data.loc[data["series"] == name, "chosen"].any()
     ]
     best = f"{' and '.join(tuned)} at the best hyper-parameter on the test set, noise by noise" if tuned else ""
     posterior = "IVON evaluated at its mean" if "ivon" in set(data["series"]) else ""
     lacking = f"{count} of the runs are missing from the table" if count else ""
-    return [seeds_text(data), best, posterior, diverged_text(data), lacking]
+    edge = "*: at the edge of its grid, so a better value may lie beyond" if data["edge"].any() else ""
+    return [seeds_text(data), best, edge, posterior, diverged_text(data), lacking]

@@ -5,18 +5,23 @@ Colours are Okabe and Ito's, and no two methods share marker or dashes, so that 
 
 import contextlib
 import itertools
+import os
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
+
+os.environ["MPLBACKEND"] = "Agg"  # matplotlib's import fails where a notebook's backend is named and not installed
+
+import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.typing import LineStyleType
 
+from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.errors import unknown
 from adaptive_smoothing.core.files import atomic_write
 from adaptive_smoothing.results.names import METHODS, method_name
@@ -63,6 +68,11 @@ LOOKS = {
     "sam": Look(METHODS["sam"], "#CC79A7", "^", (0, (1.5, 1.2))),
     "ols": Look(METHODS["ols"], "#0072B2", "D", (0, (5, 1.2, 1.2, 1.2))),
 }
+# Of methods that have no look of their own; none is in SPARE_… below, nor in the extras' own looks.
+OTHER_COLOURS = ("#56B4E9", "#8C6D31", "#6A3D9A", "#A50F15")
+OTHER_MARKERS = ("X", "p", "*", "h")
+OTHER_LINES: tuple[LineStyleType, ...] = ((0, (3, 1, 1, 1, 1, 1)), (0, (8, 2, 2, 2)), (0, (2, 2)))
+# Of noises, in a figure with a line a noise.
 SPARE_COLOURS = ("#E69F00", "#56B4E9", "#000000", "#8C6D31")
 SPARE_MARKERS = ("v", "P", "X", "p", "*", "h")
 SPARE_LINES: tuple[LineStyleType, ...] = (
@@ -90,7 +100,7 @@ def save(figure: Figure, outputs: Iterable[str], description: dict[str, Any], ke
     Raises UserError for another ending, or where the disk refuses.
     """
     subject = description["label"] or f"{description['scale']} scale"
-    common = {"Title": description["title"], "Keywords": keywords}
+    common = {"Title": numbered_title(description), "Keywords": keywords}
     metadata = {
         ".pdf": {**common, "Subject": subject, "CreationDate": None},
         ".png": {**common, "Description": subject, "Software": None},
@@ -103,13 +113,15 @@ def save(figure: Figure, outputs: Iterable[str], description: dict[str, Any], ke
             figure.savefig(temporary, format=suffix[1:], metadata=metadata[suffix])
 
 
-def method_looks(methods: Iterable[str]) -> dict[str, Look]:
+def method_looks(methods: Iterable[str], description: Mapping[str, Any]) -> dict[str, Look]:
     """Return the look of each method, in the order of legends: IVON, LS, SAM, OLS, then others by name."""
     present = set(methods)
     others = sorted(present - LOOKS.keys())
-    spare = zip(itertools.cycle(SPARE_COLOURS), itertools.cycle(SPARE_MARKERS), itertools.cycle(SPARE_LINES))
+    spare = zip(itertools.cycle(OTHER_COLOURS), itertools.cycle(OTHER_MARKERS), itertools.cycle(OTHER_LINES))
     known = {method: look for method, look in LOOKS.items() if method in present}
-    return known | {other: Look(method_name(other), *features) for other, features in zip(others, spare, strict=False)}
+    return known | {
+        other: Look(method_name(other, description), *features) for other, features in zip(others, spare, strict=False)
+    }
 
 
 def task_looks(tasks: Sequence[str]) -> dict[str, Look]:
@@ -125,10 +137,32 @@ def frame_figure(description: dict[str, Any], height: float, footer: Sequence[st
     Args: `height` in inches; `footer`, what a reader must know (empty ones are left out). The scale's label leads it.
     """
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.suptitle(textwrap.fill(description["title"], _letters(mpl.rcParams["figure.titlesize"])))
-    text = " · ".join(filter(None, [description["label"], *footer]))
-    figure.supxlabel(textwrap.fill(text, _letters(FOOTER_SIZE)), x=0.012, ha="left", fontsize=FOOTER_SIZE, color="0.3")
+    figure.suptitle(textwrap.fill(numbered_title(description), _letters(mpl.rcParams["figure.titlesize"])))
+    _set_footer(figure, [_scale_text(description), *footer])
     return figure, figure.add_subfigure(figure.add_gridspec()[0])
+
+
+def numbered_title(description: Mapping[str, Any]) -> str:
+    """Return a figure's title with its number before it, if it has one: 'Fig. 7: …'."""
+    number, title = paths.number(description["figure"]), str(description["title"])
+    return f"{number}: {title}" if number.startswith("Fig. ") else title
+
+
+def add_to_footer(figure: Figure, *texts: str) -> None:
+    """Add to the footer what shows only once the panels are drawn (empty texts are left out)."""
+    _set_footer(figure, [figure.get_supxlabel().replace("\n", " "), *texts])
+
+
+def _set_footer(figure: Figure, texts: Iterable[str]) -> None:
+    text = textwrap.fill(" · ".join(filter(None, texts)), _letters(FOOTER_SIZE))
+    figure.supxlabel(text, x=0.012, ha="left", fontsize=FOOTER_SIZE, color="0.3")
+
+
+def _scale_text(description: Mapping[str, Any]) -> str:
+    """Return what the scale says of itself and its data; of a figure without data, that there are none."""
+    if description.get("datasets") == []:
+        return f"{description['scale']} scale, none of its data"
+    return description["label"] or ""
 
 
 def _letters(size: float) -> int:

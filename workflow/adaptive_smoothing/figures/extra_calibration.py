@@ -40,7 +40,7 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     means = _named(rows, "")
     if (averaged := rows[rows["test_ece_mc"].notna() & ~rows["diverged"] & (rows["series"] == "ivon")]).size:
         means = pd.concat([means, _named(averaged.assign(series=_extras.AVERAGED), "_mc")], ignore_index=True)
-    keys = ["task", "series", "chosen"]
+    keys = ["task", "series", "chosen", "edge"]
     points = summary.over_seeds(means, keys, list(MEASURES))
     bins = pd.DataFrame([_pooled(rows) for _, rows in means.groupby(keys, sort=False)])
     points["ece"], points["ece_std"] = 100 * points["ece"], 100 * points["ece_std"]
@@ -50,7 +50,7 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
 def _named(rows: pd.DataFrame, of: str) -> pd.DataFrame:
     """Return the rows with the measures of one kind of prediction under their bare names."""
     names = {f"test_{name}{of}": name for name in MEASURES} | {f"test_bin_{name}{of}": name for name in BINS}
-    return rows[["task", "series", "chosen", "diverged", "epoch", *names]].rename(columns=names)
+    return rows[["task", "series", "chosen", "edge", "diverged", "epoch", *names]].rename(columns=names)
 
 
 def _pooled(rows: pd.DataFrame) -> dict[str, list[float]]:
@@ -67,13 +67,16 @@ def _pooled(rows: pd.DataFrame) -> dict[str, list[float]]:
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw a row of panels a task: reliability, calibration error, negative log-likelihood."""
-    looks, tasks = _extras.looks(data["series"]), list(data["task"].unique())
+    looks, tasks = _extras.looks(data["series"], description), list(data["task"].unique())
     area = "area of a marker: share of the test examples in its bin of confidence, seeds pooled"
-    figure, body = frame_figure(description, 1.5 + 2.0 * len(tasks), [epoch_text(data), *_extras.footer(data), area])
+    figure, body = frame_figure(
+        description, 1.5 + 2.0 * len(tasks), [epoch_text(data), *_extras.footer(data, description), area]
+    )
     panels = body.subplots(len(tasks), 3, squeeze=False, width_ratios=[1.5, 1, 1])
     for task, (left, *others) in zip(tasks, panels, strict=True):
         rows = data[data["task"] == task].set_index("series", drop=False)
         _reliability(left, rows, looks)
+        _extras.name_chosen(left, rows.reset_index(drop=True), looks)
         left.set_ylabel(f"{task}\ntest accuracy in the bin (%)")
         for axes, (measure, name) in zip(others, MEASURES.items(), strict=True):
             _points(axes, rows, looks, measure)
@@ -98,13 +101,11 @@ def _reliability(axes: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None
 
 
 def _points(axes: Axes, rows: pd.DataFrame, looks: dict[str, Look], measure: str) -> None:
-    texts = []
     for place, (name, look) in enumerate(looks.items()):
         one = rows[rows["series"] == name]
         if len(one):
             curve(axes, [place], one, look, measure, line=False)
-        texts.append(" ".join(one["chosen"]))
-    axes.set_xticks(range(len(looks)), texts, rotation=30, ha="right", fontsize=7)
+    axes.set_xticks([])
     axes.set_xlim(-0.6, len(looks) - 0.4)
     axes.set_ylim(bottom=0)
     axes.grid(axis="x", visible=False)

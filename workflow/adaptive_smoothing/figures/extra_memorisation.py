@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import _extras
-from adaptive_smoothing.figures._panels import curve, legend
-from adaptive_smoothing.figures._style import frame_figure
+from adaptive_smoothing.figures._panels import begin_axes, curve, legend, seeds_remark
+from adaptive_smoothing.figures._style import add_to_footer, frame_figure
 
 TABLE = "metrics"
 MEASURES = {"memorised": "wrong labels learned (%)", "accuracy": "test accuracy (%)"}
@@ -38,10 +38,12 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw a row of panels a task: wrong labels learned (left) and test accuracy (right) over epochs."""
-    looks, tasks = _extras.looks(data["series"]), list(data["task"].unique())
+    looks, tasks = _extras.looks(data["series"], description), list(data["task"].unique())
     unknown = [task for task in tasks if data.loc[data["task"] == task, "memorised"].isna().all()]
     remark = f"no wrong label is known, or no run is left: {', '.join(unknown)}" if unknown else ""
-    figure, body = frame_figure(description, 1.4 + 1.7 * len(tasks), [*_extras.footer(data), remark])
+    figure, body = frame_figure(
+        description, 1.4 + 1.7 * len(tasks), [*_extras.footer(data, description), seeds_remark(data), remark]
+    )
     panels = body.subplots(len(tasks), 2, sharex=True, squeeze=False)
     for task, row in zip(tasks, panels, strict=True):
         of_task = data[data["task"] == task]
@@ -56,4 +58,5 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
         axes.set_xlabel("epoch")
     sns.despine(figure)
     legend(body, [look.name for look in looks.values()])
+    add_to_footer(figure, begin_axes(panels[:, 1]))
     return figure

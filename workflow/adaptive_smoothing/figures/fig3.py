@@ -1,9 +1,10 @@
 """Fig. 3: how much label noise each training example gets from IVON, and the images that get most and least.
 
 Drawn from the first run in the examples table: the norm of ε per example, linearised (Eq. 20) and exact (Eq. 16),
-next to label smoothing's single value ‖y' - y‖ = α √(1 - 1/K) (Eq. 1; Sec. 4.1).
+next to label smoothing's single value ‖y' - y‖ = α √(1 - 1/K) (Eq. 1; Sec. 4.1). The linearised norm orders the images.
 """
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ Vector = NDArray[np.float64]
 BINS = 40
 DECADES = 1.5  # a wider spread than this is drawn over a logarithmic axis
 MOST_DECADES = 6  # of the logarithmic axis; smaller magnitudes are counted in its first bin
+DISAGREEMENT = 3  # factor between the medians of the two magnitudes above which the linearisation is said to fail
+LONGEST_NAME = 12  # letters of a class below its image
 EXACT, LINEARISED = "exact (Eq. 16)", "linearised (Eq. 20)"
 
 
@@ -65,7 +68,8 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
         f"{len(data)} training examples of one run (n = 1 seed: {seed})",
         f"{samples} Monte-Carlo samples an example" if samples else "",
         *_left_out(data, bins),
-        "number below an image: the label it was trained with",
+        f"images in the order of the magnitude {LINEARISED}; below each: the label it was trained with",
+        disagreement(data),
     ]
     figure, body = frame_figure(description, 4.0, footer)
     left, right = body.subfigures(1, 2, squeeze=False, width_ratios=[1, 1.25])[0]
@@ -74,8 +78,25 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     look = LOOKS["ls"]
     left.axes[0].axvline(smoothing, color=look.colour, linestyle=look.line, linewidth=1.8, label=name)
     legend(left, columns=1)
-    _images(right, data, description["image_shape"])
+    _images(right, data, description["image_shape"], description.get("class_names"))
     return figure
+
+
+def disagreement(data: pd.DataFrame) -> str:
+    """Return that the linearisation fails here, where the medians differ by more than DISAGREEMENT, else ''."""
+    exact, linearised = (
+        values[np.isfinite(values)].median() for values in (data["magnitude_exact"], data["magnitude_linearised"])
+    )
+    if not (exact > 0 and linearised > 0):
+        return ""
+    factor = exact / linearised
+    if max(factor, 1 / factor) <= DISAGREEMENT:
+        return ""
+    text, limit = ("smaller", factor) if factor > 1 else ("larger", 1 / factor)
+    return (
+        f"the linearisation fails here: its median is {float(f'{limit:.2g}'):,g} times {text} than the exact one's "
+        f"(said above a factor of {DISAGREEMENT})"
+    )
 
 
 def _bins(data: pd.DataFrame, smoothing: float) -> Vector:
@@ -117,8 +138,9 @@ def _histogram(axes: Axes, values: "pd.Series[float]", bins: Vector, name: str, 
     axes.stairs(counts, bins, fill=fill, color=colour, alpha=0.55 if fill else 1, linewidth=0.9, label=name)
 
 
-def _images(part: SubFigure, data: pd.DataFrame, shape: list[int]) -> None:
-    groups = {"most": "most label noise", "least": "least label noise"}
+def _images(part: SubFigure, data: pd.DataFrame, shape: list[int], names: list[str] | None) -> None:
+    """Draw the images of both groups, each above its class (by name, where the table has the names)."""
+    groups = {group: f"{group} label noise, {LINEARISED}" for group in ("most", "least")}
     for row, (group, title) in zip(part.subfigures(2, 1, squeeze=False)[:, 0], groups.items(), strict=True):
         examples = data[data["group"] == group]
         row.suptitle(title, fontsize=9)
@@ -128,5 +150,6 @@ def _images(part: SubFigure, data: pd.DataFrame, shape: list[int]) -> None:
         for axes, (_, example) in zip(places, examples.iterrows(), strict=False):
             image = np.asarray(example["pixels"], dtype=np.uint8).reshape(shape).transpose(1, 2, 0)
             axes.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-            axes.set_xlabel(example["label"], fontsize=8, labelpad=1)
+            label = str(example["label"] if names is None else names[example["label"]])
+            axes.set_xlabel(textwrap.shorten(label, LONGEST_NAME, placeholder="…"), fontsize=7.5, labelpad=1)
             axes.set(xticks=[], yticks=[])

@@ -21,8 +21,9 @@ from adaptive_smoothing.figures._style import LOOKS, frame_figure
 
 TABLE = "soft_labels"
 Vector = NDArray[np.float64]
-LOWEST = 1e-5  # of the logarithmic axis
-MANY = 20  # classes; beyond them bars touch and few have a tick
+LOWEST = 1e-6  # no logarithmic axis begins below
+MANY = 20  # classes; of more, only the SHOWN most probable ones have bars
+SHOWN = 12
 CONTROL = "plain network's softmax (control)"
 
 
@@ -85,51 +86,78 @@ def _series(method: str, quantity: str, alpha: float) -> str:
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw the label vectors over the classes, on a logarithmic axis."""
     datasets, classes = list(data["dataset"].unique()), description["options"]["classes"]
-    seeds = int(data["n"].max())
+    seeds, floor = int(data["n"].max()), _floor(data)
     footer = [
         f"means over the training examples that bear the label, {seeds} seed{'s' if seeds > 1 else ''}",
         "IVON: E_q[softmax]; OLS and LS: the label that training aims at",
-        f"values below {LOWEST:.5f} are not shown",
+        f"bars begin at {_power(floor)}, on a logarithmic axis: their lengths are no ratios",
+        f"of more than {MANY} classes the {SHOWN} that a vector other than LS's makes most probable, largest first",
     ]
+    footer = footer if data.groupby("dataset")["other"].nunique().max() > MANY else footer[:-1]
     figure, body = frame_figure(description, 1.2 + 1.9 * len(datasets), footer)
     panels = body.subplots(len(datasets), len(classes), sharey=True, squeeze=False)
     for dataset, row in zip(datasets, panels, strict=True):
         row[0].set_ylabel(f"{dataset.replace('_', ' ')}\nprobability")
         for label, axes in zip(classes, row, strict=True):
-            _panel(axes, data[(data["dataset"] == dataset) & (data["label"] == label)], label)
+            _panel(axes, data[(data["dataset"] == dataset) & (data["label"] == label)], label, floor)
     sns.despine(figure)
     smoothing = [name for name in data["series"].unique() if name.startswith("LS")]
     legend(body, ["IVON", "OLS", *smoothing, CONTROL])
     return figure
 
 
-def _panel(axes: Axes, vectors: pd.DataFrame, label: int) -> None:
+def _floor(data: pd.DataFrame) -> float:
+    """Return where bars begin: at the power of ten below the smallest value that is drawn, or at LOWEST."""
+    panels = data.groupby(["dataset", "label"], sort=False)
+    values = pd.concat([rows.loc[rows["other"].isin(most_probable(rows)), "value"] for _, rows in panels])
+    smallest = values[values > 0].min()
+    return LOWEST if np.isnan(smallest) else max(LOWEST, float(10 ** np.floor(np.log10(smallest))))
+
+
+def _power(value: float) -> str:
+    """Return a power of ten as it is written: '10⁻⁴'."""
+    return "10" + f"{round(np.log10(value))}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def most_probable(vectors: pd.DataFrame) -> list[int]:
+    """Return the classes that have bars, in their order: all, or of many those that a vector makes most probable.
+
+    LS makes all others equally probable, so it has no say.
+    """
+    if vectors["other"].nunique() <= MANY:
+        return sorted(vectors["other"].unique())
+    told = vectors[~vectors["series"].str.startswith("LS")]
+    largest = (told if len(told) else vectors).groupby("other")["value"].max().nlargest(SHOWN)
+    return list(largest.index)
+
+
+def _panel(axes: Axes, vectors: pd.DataFrame, label: int, floor: float) -> None:
     if vectors.empty:  # the dataset has fewer classes
         axes.set_axis_off()
         return
     axes.set_title(f"label {label}")
     axes.set_yscale("log")
-    axes.set_ylim(LOWEST, 1.6)
+    axes.set_ylim(floor, 1.6)
     axes.grid(axis="x", visible=False)
-    axes.set_xlabel("class")
-    classes = vectors["other"].nunique()
-    axes.set_xticks(range(0, classes, classes // 5 if classes > MANY else 1))
+    classes, count = most_probable(vectors), vectors["other"].nunique()
+    axes.set_xlabel("class" if len(classes) == count else f"{len(classes)} of {count} classes")
+    axes.set_xticks(range(len(classes)), [str(number) for number in classes], fontsize=8 if len(classes) < 11 else 7)
     for name, rows in vectors.groupby("series", sort=False):
-        _draw_series(axes, str(name), rows["other"].to_numpy(), rows["value"].to_numpy(), classes > MANY)
+        values = rows.set_index("other")["value"].reindex(classes)
+        _draw_series(axes, str(name), np.arange(len(classes), dtype=float), values.to_numpy())
 
 
-def _draw_series(axes: Axes, name: str, x: Vector, y: Vector, many: bool) -> None:
+def _draw_series(axes: Axes, name: str, x: Vector, y: Vector) -> None:
     """Draw one label vector: wide bars for OLS, narrow ones for IVON inside, hollow circles for LS, diamonds else."""
-    size, edge = (1.6, 0.3) if many else (5, 0.9)
-    marks: dict[str, Any] = {"linestyle": "none", "label": name, "markeredgewidth": edge}
+    marks: dict[str, Any] = {"linestyle": "none", "label": name, "markeredgewidth": 0.9}
     match name:
         case "OLS":
-            axes.bar(x, y, width=1.0 if many else 0.9, color=LOOKS["ols"].colour, linewidth=0, label=name, zorder=2)
+            axes.bar(x, y, width=0.9, color=LOOKS["ols"].colour, linewidth=0, label=name, zorder=2)
         case "IVON":
             axes.bar(x, y, width=0.4, color=LOOKS["ivon"].colour, linewidth=0, label=name, zorder=3)
         case name if name == CONTROL:
             marks |= {"markerfacecolor": "0.75", "markeredgecolor": "0.2"}
-            axes.plot(x, y, marker="D", markersize=0.75 * size, zorder=4, **marks)
+            axes.plot(x, y, marker="D", markersize=3.75, zorder=4, **marks)
         case _:
             marks |= {"markerfacecolor": "none", "markeredgecolor": "black"}
-            axes.plot(x, y, marker="o", markersize=size, zorder=5, **marks)
+            axes.plot(x, y, marker="o", markersize=5, zorder=5, **marks)

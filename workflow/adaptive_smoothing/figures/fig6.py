@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from adaptive_smoothing.core.asked import AskedFigure
 from adaptive_smoothing.core.options import Strict
-from adaptive_smoothing.figures._panels import curve, legend
-from adaptive_smoothing.figures._style import LOOKS, Look, frame_figure, runs_footer
+from adaptive_smoothing.figures._panels import begin_axes, curve, legend, seeds_remark
+from adaptive_smoothing.figures._style import LOOKS, Look, add_to_footer, frame_figure, runs_footer
 from adaptive_smoothing.results import summary
 
 TABLE = "metrics"
@@ -43,19 +43,21 @@ def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     Columns: those of `summary.means_along`; accuracy in percent, posterior_std in units of the weights.
     """
     runs = summary.runs_with(summary.last_epochs(frame, description), "hessian", description)
-    runs = summary.split_by_method(runs)
+    runs = summary.split_by_method(runs, description)
     return summary.means_along(runs, description, ["task"], dict.fromkeys(runs["method"], "hessian"))
 
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw accuracy (left) and the posterior's standard deviation (right), both as points with error bars."""
     tasks = list(data["task"].unique())
-    figure, body = frame_figure(description, 3.4, runs_footer(data))
-    for axes, (measure, name) in zip(body.subplots(1, 2), MEASURES.items(), strict=True):
+    figure, body = frame_figure(description, 3.4, [*runs_footer(data), seeds_remark(data)])
+    panels = body.subplots(1, 2)
+    for axes, (measure, name) in zip(panels, MEASURES.items(), strict=True):
         _pairs(axes, data, tasks, measure)
         axes.set_ylabel(name)
     sns.despine(figure)
     legend(body)
+    add_to_footer(figure, begin_axes(panels))
     return figure
 
 

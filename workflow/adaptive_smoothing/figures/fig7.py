@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from adaptive_smoothing.core.asked import AskedFigure, Undrawable
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.options import Strict
-from adaptive_smoothing.figures._panels import curve, legend
-from adaptive_smoothing.figures._style import GREY, Look, frame_figure, method_looks, runs_footer
+from adaptive_smoothing.figures._panels import begin_axes, curve, legend, seeds_remark
+from adaptive_smoothing.figures._style import GREY, Look, add_to_footer, frame_figure, method_looks, runs_footer
 from adaptive_smoothing.results import summary
 
 TABLE = "metrics"
@@ -48,7 +48,7 @@ def check_runs(asked: AskedFigure) -> None:
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:
     """Return means over seeds at the last epoch, a row a κ and method, by κ.
 
-    Columns: dataset, noise_kappa, noise_beta, method, chosen (the best hyper-parameters, as text), published (percent,
+    Columns: dataset, noise_kappa, noise_beta, method, chosen and edge (see `summary.best_runs`), published (percent,
     NaN without), accuracy and accuracy_std (percent), n, diverged, epoch and others of `summary.means_along`. Raises
     UserError if the runs have no κ, several datasets, models or β, or the published curves another number of points.
     """
@@ -77,10 +77,11 @@ def _published(points: pd.DataFrame, description: dict[str, Any]) -> "pd.Series[
 
 def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     """Draw accuracy over κ; the chosen hyper-parameters are written below each κ."""
-    looks = method_looks(data["method"])
+    looks = method_looks(data["method"], description)
     tuned = [look.name for method, look in looks.items() if data.loc[data["method"] == method, "chosen"].any()]
     best = f"{' and '.join(tuned)} at the best hyper-parameter for each κ, chosen on the test set" if tuned else ""
-    figure, body = frame_figure(description, 4.2, [*runs_footer(data), best])
+    edge = "*: at the edge of its grid, so a better value may lie beyond" if data["edge"].any() else ""
+    figure, body = frame_figure(description, 4.2, [*runs_footer(data), seeds_remark(data), best, edge])
     axes = body.subplots()
     for method, look in looks.items():
         rows = data[data["method"] == method]
@@ -94,6 +95,7 @@ def draw(data: pd.DataFrame, description: dict[str, Any]) -> Figure:
     sns.despine(figure)
     names = [name for look in looks.values() for name in (look.name, _published_name(look))]
     legend(body, names, columns=len(looks) + 1)
+    add_to_footer(figure, begin_axes([axes]))
     return figure
 
 
@@ -126,7 +128,8 @@ def _ticks(data: pd.DataFrame, looks: dict[str, Look]) -> tuple[list[float], lis
     levels = list(data["noise_kappa"].unique())
     texts = []
     for level in levels:
-        chosen = data[data["noise_kappa"] == level].set_index("method")["chosen"]
+        points = data[data["noise_kappa"] == level].set_index("method")
+        chosen = points["chosen"] + points["edge"].map(lambda edge: "*" if edge else "")
         lines = [f"{look.name}: {chosen[method]}" for method, look in looks.items() if chosen.get(method)]
         texts.append("\n".join([f"{level:g}", *lines]))
     return levels, texts

@@ -10,6 +10,7 @@ from torchvision.models import ResNet50_Weights, resnet50
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.core.options import Annotated, Field, Strict, named_or_file
+from adaptive_smoothing.core.paths import expanded
 from adaptive_smoothing.data.download import File, obtain
 from adaptive_smoothing.data.types import Source
 
@@ -51,7 +52,7 @@ def load_pretrained(network: nn.Module, options: Options, root: Path, published:
     if options.weights in ResNet50_Weights.__members__:
         path = _published_file(ResNet50_Weights[options.weights].url, Source(root, (), fetch, published))
     else:
-        path = root / options.weights
+        path = root / expanded(options.weights)
         if not path.is_file():
             raise UserError(f"model resnet50: there is no file of weights {path}")
     _fill(network, _state(path), path)

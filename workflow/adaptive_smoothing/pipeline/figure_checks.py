@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from adaptive_smoothing.core import registry
+from adaptive_smoothing.core import paths, registry
 from adaptive_smoothing.core.asked import AskedFigure, AskedRun, Undrawable
 from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.data.corruption import transition_matrix
 from adaptive_smoothing.pipeline.grids import Point, points
-from adaptive_smoothing.pipeline.scales import EXTRA, Figure, RunGrid, Scale, Setup
+from adaptive_smoothing.pipeline.scales import Figure, RunGrid, Scale, Setup
 from adaptive_smoothing.pipeline.validation import Place, problems_of_options, validate_options
 
 
@@ -32,11 +32,11 @@ class FigureCheck:
 
     def _check_name(self) -> None:
         """Check that the figure has a name that may stand under its key, `figures` or `extras`."""
-        if self.name.startswith(EXTRA) != (self.key == "extras"):
+        if self.name.startswith(paths.EXTRA) != (self.key == "extras"):
             other = "figures" if self.key == "extras" else "extras"
             raise UserError(
                 f"{self.file.at(self.key)}: '{self.name}' belongs under '{other}'; names of extras begin with "
-                f"'{EXTRA}', and only those"
+                f"'{paths.EXTRA}', and only those"
             )
 
     def _checked_kind(self, figure: Figure) -> str:

@@ -11,6 +11,7 @@ from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.runs import Run, RunBuilder, distinct
 from adaptive_smoothing.pipeline.scales import Figure, Scale
 from adaptive_smoothing.pipeline.validation import validate_options
+from adaptive_smoothing.results.names import declared_names
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def description(name: str, scale: Scale, scale_name: str) -> dict[str, Any]:
         "grids": _axes(figure),
         "label_noise_mc_samples": figure.label_noise_mc_samples,
         "classes": _classes(figure, scale),
+        "datasets": list(dict.fromkeys(scale.setups[grid.setup].dataset for grid in figure.runs)),
+        "method_names": declared_names(dict.fromkeys(method for grid in figure.runs for method in grid.methods)),
         "noises": {noise: scale.noises[noise].parameters() for grid in figure.runs for noise in grid.noises},
     }
 

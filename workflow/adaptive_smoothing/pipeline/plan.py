@@ -16,7 +16,9 @@ from adaptive_smoothing.pipeline import stages
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.dataset_folders import DatasetFolders, Location
 from adaptive_smoothing.pipeline.figure_plans import FigurePlan, description, shared_runs
+from adaptive_smoothing.pipeline.own_files import content_of_dataset
 from adaptive_smoothing.pipeline.runs import Run, RunBuilder, Specification
+from adaptive_smoothing.pipeline.runtime.jobs import data_root
 from adaptive_smoothing.pipeline.scale_files import load_scale
 
 __all__ = [
@@ -89,10 +91,11 @@ class Plan:
 
     def figure_files(self) -> list[str]:
         """Return every table, PDF, PNG and record of the scale, its notes, verdicts of claims and report."""
-        patterns = (paths.NOTES, paths.CLAIMS, paths.CLAIMS_TABLE, paths.INDEX, paths.INDEX_PAGE, paths.PAGES)
+        report = (paths.INDEX, paths.INDEX_PAGE, paths.ACCURACY, paths.PAGES)
+        patterns = (paths.NOTES, paths.CLAIMS, paths.CLAIMS_TABLE, *report)
         tables = [pattern.format(scale=self.name) for pattern in patterns]
         for name in self.scale.figures:
-            tables += [pattern.format(scale=self.name, figure=name) for pattern in (paths.TABLE, paths.DRAWN)]
+            tables += [pattern.format(scale=self.name, figure=name) for pattern in (paths.TABLE, paths.NUMBERS, paths.DRAWN)]
         return tables + [file for name in self.scale.figures for file in paths.figure_files(self.name, name)]
 
     def extra_files(self) -> list[str]:
@@ -138,8 +141,15 @@ def scale_names(config: Path = CONFIG) -> list[str]:
 
 
 def dataset_source(folder: str) -> dict[str, Any]:
-    """Return name, options, data seed and variant of a dataset folder; raise UserError if no scale has it."""
-    return next(_plans_with(folder)).sources()[folder]
+    """Return what makes a dataset folder: name, options, data seed and variant, and the digest of the user's own files.
+
+    Raises UserError if no scale has the folder.
+    """
+    source = next(_plans_with(folder)).sources()[folder]
+    location = dataset_location(folder)
+    root = Path(data_root(location.root, location.variant)[0])
+    content = content_of_dataset(source["name"], source["options"], root, folder)
+    return source if content is None else {**source, "content": content}
 
 
 def dataset_location(folder: str) -> Location:
@@ -152,7 +162,7 @@ def dataset_location(folder: str) -> Location:
 
 def dataset_code(folder: str) -> Code:
     """Return the code that makes a dataset."""
-    return stages.code("prepare_dataset", dataset=dataset_source(folder)["name"])
+    return stages.code("prepare_dataset", dataset=next(_plans_with(folder)).sources()[folder]["name"])
 
 
 def _plans_with(folder: str) -> Iterator[Plan]:

@@ -14,7 +14,6 @@ from adaptive_smoothing.core.options import Distinct, FolderText, NonNegativeInt
 from adaptive_smoothing.core.specification import Augmentation, Entry, Performance
 from adaptive_smoothing.pipeline.validation import validate
 
-EXTRA = "extra_"  # names of extras begin with this, and no other figure's name does
 Value = bool | int | float | str
 
 
@@ -151,6 +150,7 @@ class Scale(Strict):
     label: Annotated[str, Field(min_length=1)] | None = Field(
         description="printed on every figure; null only for the paper's own scale"
     )
+    tunes: Name | None = Field(default=None, description="the scale that this one finds hyper-parameters for")
     data_seed: Seed
     noise_seed: Seed
     seeds: Seeds = Field(description="training seeds")

@@ -17,7 +17,7 @@ from typing import Any
 
 from adaptive_smoothing.core.errors import UserError
 
-OLDEST_TESTED = (9, 4)  # tests/unit/test_snakemake_cli.py was run with this version,
+OLDEST_TESTED = (9, 2)  # tests/unit/test_snakemake_cli.py was run with this version,
 NEWEST_TESTED = (9, 27)  # with this one, and with versions between
 REQUIREMENT = f"snakemake>={OLDEST_TESTED[0]}.{OLDEST_TESTED[1]},<{NEWEST_TESTED[0]}.{NEWEST_TESTED[1] + 1}"
 _MEND = f"pip install '{REQUIREMENT}'"
@@ -106,6 +106,11 @@ def mark_current(files: Sequence[str], rules: Sequence[str]) -> None:
     alone would also mark stale labels and datasets as current.
     """
     _ended("--touch", "--force", *files, "--allowed-rules", *rules)
+
+
+def write_report(target: str, file: str) -> None:
+    """Let Snakemake write its report of a target, whose files must all be there."""
+    _ended(target, "--report", file)
 
 
 def run(*arguments: str) -> int:

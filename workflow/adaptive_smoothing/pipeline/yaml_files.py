@@ -20,6 +20,7 @@ except ImportError:  # PyYAML without libyaml
     from yaml import SafeLoader  # type: ignore[assignment]
 
 TAG = "tag:yaml.org,2002:"
+MERGE = f"{TAG}merge"
 # What a plain word is, unless it is a text: tag, pattern, first letters
 WORDS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -39,7 +40,7 @@ class StrictLoader(SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping; raise YAMLError for a key that is given twice or is no text."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != f"{TAG}merge"]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != MERGE]
         place = f"in the mapping of line {node.start_mark.line + 1}"
         for key in keys:
             if not isinstance(key, str):

@@ -1,7 +1,9 @@
 """How methods, hyper-parameters, their values and noises are written: one table for figures, claims and reports."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from adaptive_smoothing.core import registry
 
 METHODS = {"ivon": "IVON", "ls": "LS", "sam": "SAM", "ols": "OLS"}  # in the order of legends
 PARAMETERS = {
@@ -19,9 +21,21 @@ PARAMETERS = {
 }
 
 
-def method_name(method: str) -> str:
-    """Return a method as it is written ('sam' → 'SAM'); one that the table lacks keeps its own name."""
-    return METHODS.get(method, method)
+def declared_names(methods: Iterable[str]) -> dict[str, str]:
+    """Return how methods are written whose own files say it (`NAME = "MaxSup"`), by method."""
+    registered = registry.names("method")
+    named = {method: registry.constant("method", method, "NAME") for method in methods if method in registered}
+    return {method: name for method, name in named.items() if isinstance(name, str)}
+
+
+def method_name(method: str, description: Mapping[str, Any] | None = None) -> str:
+    """Return a method as it is written ('sam' → 'SAM').
+
+    That is as METHODS has it, else as the figure's table says (`description`), else as the method's own file says,
+    else the method's own name.
+    """
+    stated = (description or {}).get("method_names", {})
+    return METHODS.get(method) or stated.get(method) or declared_names([method]).get(method, method)
 
 
 def parameter_name(name: str) -> str:
@@ -40,15 +54,16 @@ def parameter_value(name: str, value: object) -> str:
 
 
 def noise_name(key: str, description: Mapping[str, Any]) -> str:
-    """Return a noise of a figure as it is written, by its key in the scale ('symmetric 20 %')."""
-    return noise_text(description.get("noises", {}).get(key, {})) or key.replace("_", " ")
+    """Return a noise of a figure as it is written, by its key in the scale: 'symmetric 20 %', 'labels: web'."""
+    noise, words = description.get("noises", {}).get(key, {}), key.replace("_", " ")
+    return f"labels: {words}" if noise.get("kind") == "natural" else noise_text(noise) or words
 
 
 def noise_text(noise: Mapping[str, Any]) -> str:
     """Return a noise as it is written, from its kind and parameters; '' for a kind that has no short text."""
     match noise:
         case {"kind": "natural"}:
-            return "labels as they come"
+            return "natural label noise"
         case {"kind": "symmetric", "rate": rate}:
             return f"symmetric {100 * rate:g} %"
         case {"kind": "pair", "rate": rate}:

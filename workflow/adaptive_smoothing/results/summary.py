@@ -61,11 +61,11 @@ def runs_with(runs: pd.DataFrame, column: str, description: Description) -> pd.D
     return rows
 
 
-def split_by_method(runs: pd.DataFrame) -> pd.DataFrame:
+def split_by_method(runs: pd.DataFrame, description: Description) -> pd.DataFrame:
     """Return the runs with the method before the noise in `task`, where there are several methods."""
     if runs["method"].nunique() < 2:
         return runs
-    return runs.assign(task=runs["method"].map(method_name) + ", " + runs["task"])
+    return runs.assign(task=runs["method"].map(lambda method: method_name(method, description)) + ", " + runs["task"])
 
 
 def grid_of(description: Description, method: str, runs: pd.DataFrame) -> list[str]:
@@ -96,15 +96,32 @@ def best_runs(
 ) -> pd.DataFrame:
     """Return the runs at the best point of a grid, for each combination of the columns `within`.
 
-    Column `chosen` is added: that point as text ('α = 0.1'), '' without a grid. Where no run has the measure, no point
-    is best: all runs are returned, with ''.
+    Columns are added: `chosen`, that point as text ('α = 0.1'), '' without a grid; `edge`, the part of that text at the
+    edge of the grid (see `edges`). Where no run has the measure, no point is best: all runs are returned, with ''.
     """
     parts = []
     for rows in _groups(runs, within):
         point = best_point(rows, axes, measure) or {}
         chosen = ", ".join(parameter_value(axis, value) for axis, value in point.items())
-        parts.append(at_point(rows, point).assign(chosen=chosen))
-    return pd.concat(parts) if parts else runs.assign(chosen="")
+        edge = ", ".join(parameter_value(axis, point[axis]) for axis in edges(rows, point))
+        parts.append(at_point(rows, point).assign(chosen=chosen, edge=edge))
+    return pd.concat(parts) if parts else runs.assign(chosen="", edge="")
+
+
+def edges(runs: pd.DataFrame, point: Mapping[str, Any]) -> list[str]:
+    """Return the hyper-parameters of a point that lie at the end of the runs' values, where a better one may be beyond.
+
+    Zero is no such end: most hyper-parameters end there themselves. Nor are words, which have no order.
+    """
+    return [axis for axis, value in point.items() if at_edge(runs[axis], value)]
+
+
+def at_edge(values: "pd.Series[Any]", value: object) -> bool:
+    """Return whether a value that is not zero is the lowest or the highest of several numbers."""
+    numbers = pd.to_numeric(values, errors="coerce").dropna()
+    if numbers.nunique() < 2 or not pd.api.types.is_number(value) or not value:
+        return False
+    return bool(value in (numbers.min(), numbers.max()))
 
 
 def _groups(runs: pd.DataFrame, keys: Sequence[str]) -> Iterator[pd.DataFrame]:
@@ -125,13 +142,14 @@ def over_seeds(
 ) -> pd.DataFrame:
     """Return means over seeds, a row a combination of `keys`, in order of appearance.
 
-    Columns: the keys; each measure (mean) and `<measure>_std` (sample s.d.; NaN for one seed) over the `n` runs that
-    did not diverge; `diverged` (how many did); `epoch` (the last).
+    Columns: the keys; each measure (mean), `<measure>_std` (sample s.d.; NaN for one seed) and `<measure>_seeds` (the
+    values) over the `n` runs that did not diverge; `diverged` (how many did); `epoch` (the last).
     """
     measured = {name: runs[name].astype(float).mask(runs["diverged"]) for name in measures}
     grouped = runs.assign(finished=~runs["diverged"], **measured).groupby(list(keys), sort=False, dropna=False)
     columns: dict[str, Any] = {name: (name, "mean") for name in measures}
     columns |= {f"{name}_std": (name, "std") for name in measures}
+    columns |= {f"{name}_seeds": (name, lambda values: list(values.dropna())) for name in measures}
     columns |= {"n": ("finished", "sum"), "diverged": ("diverged", "sum")}
     if "epoch" not in keys:
         columns["epoch"] = ("epoch", "max")
@@ -146,7 +164,7 @@ def means_along(
 
     Args: `runs` from `last_epochs`; `keys`, what to keep apart besides methods; `axes`, method → hyper-parameter,
     methods left out have none. Columns: those of `over_seeds`, `method`, `parameter` and `value` (the hyper-parameter
-    of `axes`), and `chosen` (see `best_runs`).
+    of `axes`), `chosen` and `edge` (see `best_runs`).
     """
     parts = []
     for method, rows in runs.groupby("method", sort=False):
@@ -155,5 +173,5 @@ def means_along(
         rows = rows.assign(parameter=axis, value=values)
         others = [name for name in grid_of(description, str(method), rows) if name != axis]
         within = [*keys, "method", "parameter", "value"]
-        parts.append(over_seeds(best_runs(rows, others, within), [*within, "chosen"]))
+        parts.append(over_seeds(best_runs(rows, others, within), [*within, "chosen", "edge"]))
     return pd.concat(parts, ignore_index=True)

@@ -16,6 +16,7 @@ from adaptive_smoothing.training import devices
 from adaptive_smoothing.training.checkpoint import Checkpoint
 from adaptive_smoothing.training.devices import Machine
 from adaptive_smoothing.training.evaluator import Row
+from adaptive_smoothing.training.last_batch import check_last_batch
 from adaptive_smoothing.training.loop import Trainer, train_epochs
 from adaptive_smoothing.training.metrics import metrics_table
 from adaptive_smoothing.training.posterior import save_posterior
@@ -93,6 +94,7 @@ def _train_or_put_back(job: TrainJob, writer: Writer, heartbeat: progress.Progre
 
 def _open_trainer(job: TrainJob, prepared: Prepared, labels: TrainingLabels) -> Trainer:
     """Return the job's trainer at its beginning; log what is trained."""
+    check_last_batch(job.specification, prepared, len(labels.train_rows))
     trainer = Trainer(job.specification, prepared, labels, job.machine)
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     device = devices.device_name(trainer.device)
@@ -111,6 +113,7 @@ def _write(job: TrainJob, trainer: Trainer, rows: list[Row], made_with: dict[str
     spec = job.specification
     cost = {
         "seconds": trainer.seconds(),
+        "processor_seconds": trainer.processor_seconds(),
         "device": devices.device_name(trainer.device),
         "threads": job.machine.threads,
         "peak_memory_mb": devices.peak_memory_mb(trainer.device),

@@ -38,6 +38,7 @@ class Position:
     rows: list[Row] = field(default_factory=list)  # of the evaluated epochs
     restarts: int = 0
     seconds: float = 0.0  # that earlier attempts spent, up to their last checkpoint
+    processor_seconds: float = 0.0  # likewise, of processor time
 
 
 class Trainer:
@@ -55,7 +56,7 @@ class Trainer:
 
         Without `pretrained` all weights are random, also where the specification names pretrained ones.
         """
-        self.began = time.perf_counter()
+        self.began, self.processor_began = time.perf_counter(), time.process_time()
         self.spec = spec
         self.device = devices.start(machine, spec.performance.tf32)
         self.splits = open_splits(spec, prepared, labels, self.device, machine)
@@ -138,13 +139,21 @@ class Trainer:
         """Return the time spent on this run, earlier attempts up to their last checkpoint included."""
         return self.position.seconds + time.perf_counter() - self.began
 
+    def processor_seconds(self) -> float:
+        """Return the processor time of all threads of the training's process; whatever runs beside it adds nothing."""
+        return self.position.processor_seconds + time.process_time() - self.processor_began
+
     def state_dict(self) -> State:
         """Return everything that a resumed run needs, between two steps."""
         return {
             "model": self.model.state_dict(),
             "method": self.method.state_dict(),
             "generators": generators(),
-            "position": {**vars(self.position), "seconds": self.seconds()},
+            "position": {
+                **vars(self.position),
+                "seconds": self.seconds(),
+                "processor_seconds": self.processor_seconds(),
+            },
         }
 
     def load_state_dict(self, state: State) -> None:

@@ -41,13 +41,14 @@ EPOCH_COLUMNS = {
 }
 COST_COLUMNS = {
     "seconds": pa.float64(),
+    "processor_seconds": pa.float64(),
     "device": pa.string(),
     "threads": pa.int64(),
     "peak_memory_mb": pa.float64(),
     "restarts": pa.int64(),
 }
 # Columns that say how a run went, not what it found; two runs of one specification may differ in them.
-NOT_REPRODUCED = ("seconds", "peak_memory_mb", "restarts", "device", "threads")
+NOT_REPRODUCED = ("seconds", "processor_seconds", "peak_memory_mb", "restarts", "device", "threads")
 TYPE_OF = {bool: pa.bool_(), int: pa.float64(), float: pa.float64(), str: pa.string()}
 
 

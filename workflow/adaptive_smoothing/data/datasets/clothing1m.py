@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from adaptive_smoothing.data.types import UNKNOWN, Arrays, Decode, Paths, Source
 CLASSES = 14
 SIZES = {"train_size": 1_000_000, "test_size": 10_526, "channels": 3}  # as published
 IMAGES = "files"
+OWN_FILES = True  # `own_files` says which: the lists alone, since a million images cannot be looked at when planning
 NAMES = (
     "T-shirt",
     "Shirt",
@@ -99,6 +101,13 @@ def make(options: Options, data_seed: int, source: Source) -> Arrays:
         decode=Decode(options.resize, options.crop),
         content=hashlib.sha256(b"".join(digests[key] for key in (*train, *test))).hexdigest(),
     )
+
+
+def own_files(options: dict[str, Any], root: Path) -> tuple[Path, list[str]]:
+    """Return the dataset's folder, and the names in it of the lists that say which image is what."""
+    folder = root / FOLDER
+    _check_there(folder)
+    return folder, [TRAIN_KEYS, TEST_KEYS, NOISY_LABELS, CLEAN_LABELS]
 
 
 def _check_there(folder: Path) -> None:

@@ -1,12 +1,9 @@
-"""Accept old results as current after a change of code that computes the same, such as a function that moved.
-
-    python -m adaptive_smoothing.pipeline.commands.adopt small --method sam --by "Ada Lovelace" --reason "helper moved"
+"""Accept old results as current after a change of code that computes the same: `smoothing adopt`.
 
 All selected runs are checked before the first file is written, so that either all are adopted or none. Data stay as
 they are; the record in each file says who adopted it, when and why. See docs/adopting.md.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,9 +16,10 @@ import pyarrow as pa
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.errors import UserError, unknown
-from adaptive_smoothing.pipeline import plan, snakemake_cli
+from adaptive_smoothing.pipeline import snakemake_cli
 from adaptive_smoothing.pipeline.code_digest import Code
-from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline.commands import former_names, words
+from adaptive_smoothing.pipeline.commands.program import Misuse
 from adaptive_smoothing.pipeline.plan import Plan, Run
 
 RULES = ("train", "train_keeping_posterior", "measure_label_noise")  # those whose outputs can be adopted
@@ -37,7 +35,7 @@ class Approval:
 
     def __post_init__(self) -> None:
         if not self.by.strip() or not self.reason.strip():
-            raise UserError("--by and --reason must say who adopts the results and why")
+            raise Misuse("--by and --reason must say who adopts the results and why")
 
     def entry(self, old: Code, new: Code) -> dict[str, Any]:
         """Return what an adopted file's record says of the adoption."""
@@ -122,9 +120,14 @@ def selected(planned: Plan, runs: Sequence[str], methods: Sequence[str]) -> list
     legal = {run.method for run in planned.runs.values()}
     for method in methods:
         if method not in legal:
-            raise unknown("method", method, legal, str(planned.file))
-    named = dict.fromkeys(planned.run(name) for name in runs)
-    return [*named, *(run for run in planned.runs.values() if run.method in methods)]
+            raise Misuse(str(unknown("method", method, legal, str(planned.file))))
+    for name in runs:
+        if name not in planned.runs:
+            raise Misuse(str(unknown("run", name, planned.runs, str(planned.file))))
+    return [
+        *dict.fromkeys(planned.run(name) for name in runs),
+        *(run for run in planned.runs.values() if run.method in methods),
+    ]
 
 
 def adopt(planned: Plan, runs: Sequence[Run], approval: Approval, pass_over: bool, dry_run: bool) -> None:
@@ -208,26 +211,29 @@ def _mark_current(files: list[str]) -> None:
         raise UserError(f"{error}; the files are adopted, but repeat the command so that Snakemake knows it") from error
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Adopt what the command line names; return the exit status."""
-    parser = argparse.ArgumentParser(prog="adopt", description="Accept old results after a change of code.")
-    parser.add_argument("scale", help="a scale, such as small")
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--run", nargs="+", default=[], metavar="NAME", help="runs: folders in results/SCALE/runs")
-    which.add_argument("--method", nargs="+", default=[], help="all runs of methods")
-    parser.add_argument("--by", required=True, metavar="WHO", help="who says that the results are still right")
-    parser.add_argument("--reason", required=True, metavar="WHY", help="why they are")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be done, and change nothing")
-    given = parser.parse_args(arguments)
+def adopt_selected(
+    scale: str, runs: Sequence[str], methods: Sequence[str], approval: Approval, dry_run: bool = False
+) -> None:
+    """Adopt the results of named runs, or of all runs of methods; raise Misuse unless one of both is named."""
+    if bool(runs) == bool(methods):
+        raise Misuse("name the results to adopt with --run or with --method, not with both")
+    planned = words.scale(scale)
+    adopt(planned, selected(planned, runs, methods), approval, pass_over=bool(methods), dry_run=dry_run)
 
-    def work() -> None:
-        planned = plan.load(given.scale)
-        runs = selected(planned, given.run, given.method)
-        approval = Approval(given.by, given.reason)
-        adopt(planned, runs, approval, pass_over=bool(given.method), dry_run=given.dry_run)
 
-    return common.run_command(work)
+def _one_value_each(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the words of a former command line; an option that took several values is repeated for each."""
+    option = None
+    for word in arguments:
+        if word.startswith("--"):
+            option = word if word in ("--run", "--method") else None
+            if option is None:
+                yield word
+        elif option:
+            yield from (option, word)
+        else:
+            yield word
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    former_names.renamed("adopt", list(_one_value_each(sys.argv[1:])))

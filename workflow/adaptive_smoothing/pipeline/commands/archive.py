@@ -1,20 +1,17 @@
 """A scale's results in one file for a release, and its figures from such a file: without torch, without training.
 
-    python -m adaptive_smoothing.pipeline.commands.archive export small [FILE]
-    python -m adaptive_smoothing.pipeline.commands.archive figures-from small-results.tar.xz [--force]
-
-An archive holds the tables of all figures, the metrics of all runs, and MANIFEST.json with the hash of each. It is
-read whole and checked before the first file is written. Run from the project's folder.
+`smoothing export` writes an archive and `smoothing import` draws its figures. An archive holds the tables of all
+figures, the metrics of all runs, and MANIFEST.json with the hash of each. It is read whole and checked before the
+first file is written.
 """
 
-import argparse
 import hashlib
 import io
 import json
 import lzma
 import sys
 import tarfile
-from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,8 +25,8 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import atomic_write, sha256_of
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import draw, draw_record
-from adaptive_smoothing.pipeline import plan, validation
-from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline import validation
+from adaptive_smoothing.pipeline.commands import former_names, words
 
 MANIFEST = "MANIFEST.json"
 DRAWN_WITH = ("matplotlib", "numpy", "pandas", "pyarrow", "seaborn")  # what a redrawn figure's bytes depend on
@@ -62,23 +59,61 @@ class TableRecord(BaseModel):
     runs: dict[Annotated[str, Field(pattern=f"^{PART}(/{PART})*$")], Source]
 
 
-def export(scale: str, file: str) -> str:
-    """Write the archive of a finished scale; return a sentence on what it holds."""
-    planned = plan.load(scale)
+@dataclass(frozen=True)
+class Exported:
+    """An archive that was written, and what it holds."""
+
+    scale: str
+    archive: str
+    figures: list[str]
+    runs: int
+    bytes: int
+
+    def text(self) -> str:
+        """Return a sentence on it."""
+        held = f"{len(self.figures)} figure tables and the metrics of {self.runs} runs"
+        return f"{self.archive}: {held}, {self.bytes / 1e6:.2f} MB"
+
+    def document(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came from an archive: the figures that were drawn, and the results that were written."""
+
+    scale: str
+    archive: str
+    figures: list[str]
+    results: list[str]
+
+    def text(self) -> str:
+        """Return a sentence on it."""
+        return f"{len(self.figures) // 2} figures drawn: {paths.figure_base(self.scale, '*')}.pdf and .png"
+
+    def document(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return asdict(self)
+
+
+def export(scale: str, file: str | None = None) -> Exported:
+    """Write the archive of a finished scale, by default SCALE-results.tar.xz."""
+    planned = words.scale(scale)
+    file = file or f"{scale}-results.tar.xz"
     runs = {run.name for figure in planned.figures.values() for run in figure.runs}
     needed = [paths.TABLE.format(scale=scale, figure=figure) for figure in planned.figures]
     needed += [paths.METRICS.format(scale=scale, run=run) for run in sorted(runs)]
     if missing := [path for path in needed if not Path(path).is_file()]:
         raise UserError(
             f"scale '{scale}': {len(missing)} of {len(needed)} files are missing, the first is {missing[0]}; "
-            f"make them with 'snakemake {scale}'"
+            f"make them with 'snakemake --cores 2 {scale}'"
         )
     files = {path: Path(path).read_bytes() for path in needed}
     _check_results(files, scale, "results")
     with atomic_write(file) as temporary:
         _pack(files, scale, temporary)
-    size = Path(file).stat().st_size / 1e6
-    return f"{file}: {len(planned.figures)} figure tables and the metrics of {len(runs)} runs, {size:.2f} MB"
+    return Exported(scale, file, list(planned.figures), len(runs), Path(file).stat().st_size)
 
 
 def _pack(files: Files, scale: str, file: Path) -> None:
@@ -100,14 +135,14 @@ def _pack(files: Files, scale: str, file: Path) -> None:
             archive.addfile(entry, io.BytesIO(data))
 
 
-def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> str:
-    """Put an archive's files where they belong and draw its figures; return a sentence on what was done.
+def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> Imported:
+    """Put an archive's files where they belong and draw its figures.
 
     Raises UserError, with nothing written, if the archive is damaged, foreign, reaches outside its scale's results or
     unpacks to more than `largest` bytes, and, unless `force`, if a file of the project would change.
     """
-    if not plan.CONFIG.is_dir():
-        raise UserError(f"there is no folder '{plan.CONFIG}' here; call figures-from in the project's folder")
+    if not Path(file).is_file():
+        raise UserError(f"{file}: does not exist; 'smoothing export SCALE' writes such an archive")
     scale, files = _read_archive(file, largest)
     figures = {figure: path for path in sorted(files) if (figure := paths.figure_of_table(path, scale))}
     if not force and (differing := _differing(scale, files, figures)):
@@ -119,8 +154,10 @@ def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> str:
         with atomic_write(path) as temporary:
             temporary.write_bytes(files[path])
     for figure, table in figures.items():
-        draw.draw(table, paths.figure_files(scale, figure), paths.DRAWN.format(scale=scale, figure=figure))
-    return f"{len(figures)} figures drawn: {paths.figure_base(scale, '*')}.pdf and .png"
+        numbers, record = (pattern.format(scale=scale, figure=figure) for pattern in (paths.NUMBERS, paths.DRAWN))
+        draw.draw(table, paths.figure_files(scale, figure), numbers, record)
+    drawn = [path for figure in figures for path in paths.figure_files(scale, figure)]
+    return Imported(scale, file, drawn, sorted(files))
 
 
 def _read_archive(file: str, largest: int) -> tuple[str, Files]:
@@ -204,21 +241,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Export a scale or redraw its figures; return the exit status."""
-    parser = argparse.ArgumentParser(prog="archive", description="A scale's results in one file, and figures from it.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    exporting = commands.add_parser("export", help="write a scale's tables and metrics into one file")
-    exporting.add_argument("scale")
-    exporting.add_argument("file", nargs="?", help="default: SCALE-results.tar.xz")
-    drawing = commands.add_parser("figures-from", help="draw the figures of such a file")
-    drawing.add_argument("file")
-    drawing.add_argument("--force", action="store_true", help="overwrite files of the project that differ")
-    given = parser.parse_args(arguments)
-    if given.command == "export":
-        return common.run_command(lambda: print(export(given.scale, given.file or f"{given.scale}-results.tar.xz")))
-    return common.run_command(lambda: print(figures_from(given.file, given.force)))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    command, *rest = sys.argv[1:] or ["export"]
+    now = {"export": "export", "figures-from": "import"}.get(command)
+    former_names.renamed(now or "export", rest if now and rest else ["--help"])

@@ -1,38 +1,38 @@
-"""What commands share: which figures they are asked about, how they print, and how they end."""
+"""What commands share: which figures they are asked about, and how they print."""
 
-import argparse
-import os
+import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from adaptive_smoothing.core import paths
-from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.pipeline.commands import words
 from adaptive_smoothing.pipeline.plan import FigurePlan, Plan, Run
 
-INTERRUPTED = 130  # as shells count it: 128 + SIGINT
 PIPE_WIDTH = 240  # characters of a line where no terminal limits them: a path stays on one line
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Figures of a scale: those named on a command line, or all of the scale's own where none is named."""
+    """Figures of a scale: those named on a command line, or all, extras included, where none is named."""
 
     plan: Plan
     figures: tuple[FigurePlan, ...]
     targets: tuple[str, ...]  # the files that Snakemake is asked about: of all figures, notes and claims as well
 
     @classmethod
-    def of(cls, scale: str, names: Sequence[str]) -> "Selection":
-        """Return the named figures; raise UserError for a scale or figure that does not exist."""
-        planned = plan.load(scale)
-        figures = tuple(planned.figure(name) for name in dict.fromkeys(names or planned.figures))
-        own = [file for figure in figures for file in _figure_files(scale, figure)]
-        return cls(planned, figures, tuple(own if names else planned.figure_files()))
+    def of(cls, scale: str, names: Sequence[str] | None) -> "Selection":
+        """Return the named figures; raise Misuse for a scale or figure that does not exist."""
+        planned, named = words.scale_and_figures(scale, names or ())
+        figures = tuple(planned.figure(name) for name in named or planned.all_figures)
+        targets = [file for figure in figures for file in _figure_files(planned.name, figure)]
+        if not named:
+            targets = list(dict.fromkeys([*planned.figure_files(), *targets]))
+        return cls(planned, figures, tuple(targets))
 
     @property
     def runs(self) -> list[Run]:
@@ -49,14 +49,6 @@ def _figure_files(scale: str, figure: FigurePlan) -> list[str]:
     return [paths.TABLE.format(scale=scale, figure=figure.name), *paths.figure_files(scale, figure.name)]
 
 
-def selection_parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """Return a parser of a command line that names a scale and figures of it."""
-    parser = argparse.ArgumentParser(prog=prog, description=description)
-    parser.add_argument("scale", nargs="?", default=paths.PAPER, help=f"a file of config/ (default: {paths.PAPER})")
-    parser.add_argument("figures", nargs="*", metavar="figure", help="such as fig7 (default: all of the scale)")
-    return parser
-
-
 def console() -> Console:
     """Return a console as wide as the terminal, or wide enough for paths where there is none."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
@@ -70,21 +62,24 @@ def print_parts(parts: Iterable[RenderableType], console: Console) -> None:
         console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), end="\n\n")
 
 
-def run_command(work: Callable[[], None]) -> int:
-    """Do the work of a command and return its exit status; an error is one sentence on stderr."""
-    try:
-        try:
-            work()
-        finally:
-            sys.stdout.flush()  # what was printed stands before the error, and a closed pipe is noticed here
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    except SyntaxError as error:  # the library's code is read to be compared, and may be half-written
-        print(f"error: {error.filename}, line {error.lineno}: {error.msg}", file=sys.stderr)
-        return UserError.exit_status
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:  # `make status | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+class Answer(Protocol):
+    """What a command found out."""
+
+    def text(self) -> str:
+        """Return it for people."""
+
+    def document(self) -> dict[str, Any]:
+        """Return it for scripts: what `--json` prints."""
+
+
+def print_answer(answer: Answer, as_json: bool) -> None:
+    """Print an answer as text or as one JSON document."""
+    if as_json:
+        print_json(answer.document())
+    else:
+        print(answer.text())
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))

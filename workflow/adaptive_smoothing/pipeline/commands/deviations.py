@@ -4,9 +4,7 @@ The comment at the end of a value's line in config/paper.yaml says where the val
 with the value. Reasons that do not fit a comment, and deviations that lie in code, stand in docs/deviations.yaml.
 """
 
-import argparse
 import itertools
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +18,7 @@ from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.core.files import atomic_write
 from adaptive_smoothing.core.options import Annotated, Field, Strict, model_validator
 from adaptive_smoothing.pipeline import code_digest, scale_files, validation, yaml_files
-from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline.commands import former_names
 from adaptive_smoothing.pipeline.plan import CONFIG
 
 REMARKS = Path("docs/deviations.yaml")
@@ -254,7 +252,8 @@ def _markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> I
 HEAD = """\
 # Assumptions and deviations
 
-Written by `make deviations` from the comments of `{file}` and from `docs/deviations.yaml`; not to be edited by hand.
+Written by `smoothing deviations` from the comments of `{file}` and from `docs/deviations.yaml`; not to be edited by
+hand.
 Of the {values} values in `{file}`, {assumed} are assumed in whole or in part, since no source states them.
 {deviations} more decisions follow below. For what stands in for the paper's data at small scale see
 [small_scale.md](small_scale.md).
@@ -262,22 +261,17 @@ Of the {values} values in `{file}`, {assumed} are assumed in whole or in part, s
 Sources: **P** the paper (arXiv 2502.07273), **B** the authors' blog draft on it, **I** the authors' public IVON
 experiment scripts, **D** derived from the paper's text, **A** assumed.
 
-To see what another value would rerun, edit it and call `make why`.
+To see what another value would rerun, edit it and call `smoothing why`.
 
 ## Assumptions
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write docs/deviations.md; return the exit status."""
-    argparse.ArgumentParser(prog="deviations", description=f"Write {TABLE}.").parse_args(arguments)
-
-    def work() -> None:
-        with atomic_write(TABLE) as temporary:
-            temporary.write_text(table(CONFIG / f"{paths.PAPER}.yaml"), encoding="utf-8")
-
-    return common.run_command(work)
+def write_table() -> None:
+    """Write docs/deviations.md."""
+    with atomic_write(TABLE) as temporary:
+        temporary.write_text(table(CONFIG / f"{paths.PAPER}.yaml"), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    former_names.renamed("deviations")

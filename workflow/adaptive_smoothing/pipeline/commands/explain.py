@@ -1,23 +1,24 @@
-"""What would run, and why: `python -m adaptive_smoothing.pipeline.commands.explain [SCALE] [FIGURE ...]`.
+"""What would run, and why: `smoothing why`.
 
 Whether a file is made again is Snakemake's decision alone (snakemake_cli.py); reasons.py says why.
 """
 
-import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.pipeline import snakemake_cli
-from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline.commands import former_names
 from adaptive_smoothing.pipeline.commands.common import Selection
 from adaptive_smoothing.pipeline.commands.reasons import Reasons
 from adaptive_smoothing.pipeline.plan import FigurePlan, Run
 
 WIDTH = 100  # characters of a line
 HEADINGS = ("figure", "up to date", "to make")
+UP_TO_DATE = "up to date"
 
 
 @dataclass(frozen=True)
@@ -30,28 +31,63 @@ class Row:
     why: tuple[str, ...]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; return the exit status."""
-    parser = common.selection_parser("explain", "Show what Snakemake would run, and why; run nothing.")
-    given = parser.parse_args(arguments)
-    return common.run_command(lambda: print(report(Selection.of(given.scale, given.figures))))
+@dataclass(frozen=True)
+class Explanation:
+    """What would run for some figures, and why: rows of the figures, of their sum, and of what is made from them."""
+
+    scale: str
+    up_to_date: bool
+    figures: tuple[Row, ...]
+    total: Row
+    others: tuple[Row, ...]
+
+    def text(self) -> str:
+        """Return the table."""
+        if self.up_to_date:
+            return "everything is up to date"
+        total = [self.total] if len(self.figures) > 1 else []
+        return "\n".join(_printed_lines([*self.figures, *total, *self.others]))
+
+    def document(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "scale": self.scale,
+            "up_to_date": self.up_to_date,
+            "figures": [{"figure": row.name, **_numbers(row), "why": _reasons(row)} for row in self.figures],
+            "total": _numbers(self.total),
+            "others": [{"name": row.name, "why": list(row.why)} for row in self.others],
+        }
 
 
-def report(selection: Selection) -> str:
-    """Return the table of the selected figures."""
+def explanation(selection: Selection) -> Explanation:
+    """Return what Snakemake would run for the selected figures, and why."""
     jobs = snakemake_cli.dry_run(selection.targets)
-    if not jobs:
-        return "everything is up to date"
     reasons = Reasons(selection.plan, jobs)
-    rows = [_figure_row(figure, reasons) for figure in selection.figures]
-    if len(selection.figures) > 1:
-        rows.append(_total_row(selection, reasons))
+    return Explanation(
+        scale=selection.plan.name,
+        up_to_date=not jobs,
+        figures=tuple(_figure_row(figure, reasons) for figure in selection.figures),
+        total=_total_row(selection, reasons),
+        others=tuple(_other_rows(selection, reasons)),
+    )
+
+
+def _other_rows(selection: Selection, reasons: Reasons) -> Iterator[Row]:
+    """Yield the rows of notes, claims and report, unless they are to make because a figure's table is."""
     scale = selection.plan.name
-    if not any(_table_file(scale, figure) in jobs for figure in selection.figures):
-        for name, file in (("notes", paths.NOTES), ("claims", paths.CLAIMS), ("report", paths.INDEX)):
-            if job := jobs.get(file.format(scale=scale)):
-                rows.append(Row(name, None, None, (reasons.of_job(job),)))
-    return "\n".join(_printed_lines(rows))
+    if any(_table_file(scale, figure) in reasons.jobs for figure in selection.figures):
+        return
+    for name, file in (("notes", paths.NOTES), ("claims", paths.CLAIMS), ("report", paths.INDEX)):
+        if job := reasons.jobs.get(file.format(scale=scale)):
+            yield Row(name, None, None, (reasons.of_job(job),))
+
+
+def _numbers(row: Row) -> dict[str, int | None]:
+    return {"runs_up_to_date": row.done, "runs_to_make": row.to_make}
+
+
+def _reasons(row: Row) -> list[str]:
+    return [reason for reason in row.why if reason != UP_TO_DATE]
 
 
 def _table_file(scale: str, figure: FigurePlan) -> str:
@@ -61,7 +97,7 @@ def _table_file(scale: str, figure: FigurePlan) -> str:
 def _figure_row(figure: FigurePlan, reasons: Reasons) -> Row:
     done, to_make = _counts(figure.runs, reasons)
     why = [*_trainings(figure, reasons), *_measurements(figure, reasons)]
-    why = why or list(_table_or_drawing(figure, reasons)) or ["up to date"]
+    why = why or list(_table_or_drawing(figure, reasons)) or [UP_TO_DATE]
     return Row(figure.name, done, to_make, (*why, *_damaged(figure, reasons)))
 
 
@@ -133,4 +169,4 @@ def _wrapped(reason: str, width: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    former_names.renamed("why")

@@ -1,19 +1,15 @@
 """The report of what is there so far, while runs are missing, training or failed: results/<scale>/so_far/.
 
-    python -m adaptive_smoothing.pipeline.commands.partial_report small
-
-It runs and draws nothing, and leaves the scale's own results as they are. Run from the project's folder.
+`smoothing report SCALE --so-far` writes it. It runs and draws nothing, and leaves the scale's own results as they are.
 """
 
-import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from adaptive_smoothing.core import environment, parquet, paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan, stages
-from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline.commands import former_names, words
 from adaptive_smoothing.results.claims import judge
 from adaptive_smoothing.results.report import write
 from adaptive_smoothing.results.text import listed
@@ -26,7 +22,7 @@ def report_so_far(scale: str) -> str:
 
     Raises UserError for an unknown scale, and where no table is there at all.
     """
-    planned = plan.load(scale)
+    planned = words.scale(scale)
     tables, missing = [], {}
     for figure in planned.all_figures:
         table = paths.TABLE.format(scale=scale, figure=figure)
@@ -35,10 +31,12 @@ def report_so_far(scale: str) -> str:
         else:
             tables.append(table)
     if not tables:
-        raise UserError(f"scale '{scale}': there is no table of any figure yet; make them with 'snakemake {scale}'")
-    claims, claims_table, index, page = (
+        raise UserError(
+            f"scale '{scale}': there is no table of any figure yet; make them with 'snakemake --cores 2 {scale}'"
+        )
+    claims, claims_table, index, page, accuracy = (
         _in_so_far(pattern.format(scale=scale))
-        for pattern in (paths.CLAIMS, paths.CLAIMS_TABLE, paths.INDEX, paths.INDEX_PAGE)
+        for pattern in (paths.CLAIMS, paths.CLAIMS_TABLE, paths.INDEX, paths.INDEX_PAGE, paths.ACCURACY)
     )
     label = planned.scale.label
     own = [path for path in tables if Path(path).stem in planned.figures]
@@ -53,7 +51,7 @@ def report_so_far(scale: str) -> str:
         about=planned.about(),
         policy="warn",
         versions=environment.versions(),
-        outputs={"index": index, "page": page},
+        outputs={"index": index, "page": page, "accuracy": accuracy},
         missing=missing,
     )
     lacking = f"; not there: {', '.join(missing)}" if missing else ""
@@ -83,13 +81,5 @@ def _in_so_far(path: str) -> str:
     return str(Path(path).parent / "so_far" / Path(path).name)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the report of what is there; return the exit status."""
-    parser = argparse.ArgumentParser(prog="partial_report", description="Report what is there so far.")
-    parser.add_argument("scale")
-    given = parser.parse_args(arguments)
-    return common.run_command(lambda: print(report_so_far(given.scale)))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    former_names.renamed("report", [*sys.argv[1:], "--so-far"])

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from adaptive_smoothing.core.errors import UserError, unknown
+from adaptive_smoothing.pipeline.commands import terminals
 
 NAME = "smoothing"
 INTERRUPTED = 130  # as shells count it: 128 + SIGINT
@@ -30,9 +31,10 @@ class Program(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the named subcommand; raise Misuse, with the nearest name, if there is none."""
-        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+        word = args[0]
+        if self.get_command(ctx, word) is None and not ctx.resilient_parsing and not word.startswith("-"):
             legal = [name for name, command in self.commands.items() if not command.hidden]
-            raise Misuse(str(unknown("command", args[0], legal, ctx.command_path)))
+            raise Misuse(str(unknown("command", word, legal, ctx.command_path)))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -44,7 +46,25 @@ class Program(TyperGroup):
             return 0
 
 
-class ProjectCommand(TyperCommand):
+class Command(TyperCommand):
+    """A subcommand. Its help names arguments as its usage does, and leaves out their Python types."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line; a required argument is without brackets."""
+        pieces: list[str] = super().collect_usage_pieces(ctx)
+        return [piece.replace("{", "").replace("}", "") for piece in pieces]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the tables of arguments and options."""
+        for kind in ("argument", "option"):
+            parameters = [one for one in self.get_params(ctx) if one.param_type_name == kind]
+            rows = [row for one in parameters if (row := _help_row(one, ctx))]
+            if rows:
+                with formatter.section(f"{kind.capitalize()}s"):
+                    formatter.write_dl(rows)
+
+
+class ProjectCommand(Command):
     """A subcommand that works in the project's folder."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -53,10 +73,34 @@ class ProjectCommand(TyperCommand):
         return super().invoke(ctx)
 
 
+class ForwardingCommand(Command):
+    """A subcommand that hands all its words, --help too, to a program of its own; they are in the context's `args`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the words as they are."""
+        ctx.args = words = list(args)
+        return words
+
+
+def _help_row(parameter: Any, context: Any) -> tuple[str, str] | None:
+    """Return a parameter's name and help text; None if it is hidden."""
+    row: tuple[str, str] | None = parameter.get_help_record(context)
+    if row is None or parameter.param_type_name == "option":
+        return row
+    return parameter.metavar or parameter.name, row[1]
+
+
 def check_folder() -> None:
     """Raise UserError unless the working directory is the project's folder."""
-    if missing := [name for name in PROJECT_PARTS if not Path(name).exists()]:
-        raise UserError(f"{Path.cwd()}: has no {' and no '.join(missing)}; call {NAME} in the project's folder")
+    here = Path.cwd()
+    if missing := _missing_parts(here):
+        project = next((folder for folder in here.parents if not _missing_parts(folder)), None)
+        mend = f"cd {project}" if project else f"call {NAME} in the project's folder"
+        raise UserError(f"{here}: has no {' and no '.join(missing)}; {mend}")
+
+
+def _missing_parts(folder: Path) -> list[str]:
+    return [name for name in PROJECT_PARTS if not (folder / name).exists()]
 
 
 def run(command: Any, arguments: Sequence[str] | None) -> int:
@@ -66,6 +110,7 @@ def run(command: Any, arguments: Sequence[str] | None) -> int:
 
 def ended(work: Callable[[], object]) -> int:
     """Do some work and return its exit status; an error is one sentence on stderr."""
+    terminals.accept_any()
     try:
         try:
             status = work()
@@ -77,8 +122,12 @@ def ended(work: Callable[[], object]) -> int:
         return _report(str(error), error.exit_status)
     except SyntaxError as error:  # the library's code is read to be compared, and may be half-written
         return _report(f"{error.filename}, line {error.lineno}: {error.msg}", UserError.exit_status)
+    except OSError as error:
+        return _report(f"{error.filename or 'the operating system'}: {error.strerror or error}", UserError.exit_status)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except SystemExit as error:  # of argparse, or of typer after it installed completion
+        return error.code if isinstance(error.code, int) else 0
     return status if isinstance(status, int) else 0
 
 
@@ -97,7 +146,7 @@ def discard_output() -> None:
 
 def sentence(error: typer.TyperException) -> str:
     """Return typer's message about a command line as one sentence in this program's form."""
-    message = error.format_message().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")
     if close := getattr(error, "possibilities", None):  # of an unknown option
         message = f"{error.message} (did you mean '{close[0]}'?)"
     return message[:1].lower() + message[1:]

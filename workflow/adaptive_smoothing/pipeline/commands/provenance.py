@@ -1,19 +1,14 @@
 """From a drawn figure back to all that made it: its table, and each run's specification, code, versions and cost.
 
-    python -m adaptive_smoothing.pipeline.commands.provenance paper_figures/small/fig7.pdf [--all]
-
-Every hash on the way is checked, so that a figure, table or metrics file edited by hand is detected. Run from the
-project's folder.
+Every hash on the way is checked, so that a figure, table or metrics file edited by hand is detected. The subcommand is
+`smoothing provenance`.
 """
 
-import argparse
 import json
-import os
-import sys
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +16,8 @@ from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.figures import draw_record
-from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline.commands import former_names, words
+from adaptive_smoothing.pipeline.commands.program import Misuse
 from adaptive_smoothing.results import run_costs
 
 
@@ -40,58 +36,107 @@ class TracedRun:
         versions = ", ".join(f"{package} {version}" for package, version in sorted(self.source["versions"].items()))
         return f"git revision {self.source['git_revision'] or 'unknown (no checkout)'}, {versions}"
 
+    def document(self, everything: bool) -> dict[str, Any]:
+        """Return what `--json` prints of a run."""
+        recorded = ["specification", "code"] if everything else []
+        return {
+            "run": self.name,
+            "device": self.cost.device if self.cost else None,
+            "seconds": float(self.cost.seconds) if self.cost else None,
+            "metrics_sha256": self.source["sha256"],
+            "metrics_here": self.here,
+            "git_revision": self.source["git_revision"],
+            "versions": self.source["versions"],
+            **{key: self.source[key] for key in recorded},
+        }
 
-def trace_figure(figure: str, everything: bool) -> Iterator[str]:
-    """Yield, line by line, where a figure comes from; raise UserError at the first hash that does not match.
 
-    Args: `everything`, whether to add the specification and code of each run.
+@dataclass(frozen=True)
+class Trace:
+    """A figure and all that made it; every hash was checked. `description` is what its table says of itself.
+
+    `everything`: whether it is told with the specification and code of each run.
     """
-    figure = Path(os.path.relpath(figure)).as_posix()
-    scale, name = _scale_and_figure(figure)
-    table = paths.TABLE.format(scale=scale, figure=name)
-    yield from _figure_lines(figure, paths.DRAWN.format(scale=scale, figure=name), table)
+
+    figure: str
+    sha256: str
+    record: str
+    table: str
+    table_sha256: str
+    rows: int
+    description: dict[str, Any]
+    runs: list[TracedRun]
+    everything: bool = False
+
+    def text(self) -> str:
+        """Return the trail, line by line."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield self.figure
+        yield f"  sha256 {self.sha256}, as {self.record} records"
+        yield f"  names its table by sha256 {self.table_sha256}"
+        yield self.table
+        yield f"  sha256 {self.table_sha256}, as the figure says"
+        yield f"  '{self.description['title']}', scale {self.description['scale']}, {self.rows} rows"
+        if self.everything:
+            yield from _pretty("code of collect", self.description["code"])
+        yield from _run_lines(self.runs, self.everything)
+
+    def document(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "scale": self.description["scale"],
+            "title": self.description["title"],
+            "figure": {"file": self.figure, "sha256": self.sha256},
+            "table": {"file": self.table, "sha256": self.table_sha256, "rows": self.rows},
+            "runs": [run.document(self.everything) for run in self.runs],
+            **({"code": self.description["code"]} if self.everything else {}),
+        }
+
+
+def trace_words(first: str, *others: str, everything: bool = False) -> Trace:
+    """Trace the figure that the words of a command line name; one named without an ending is the PDF."""
+    planned, figures = words.scale_and_figures(first, others)
+    if len(figures) != 1:
+        raise Misuse(f"name one figure, such as: smoothing provenance {planned.name} {next(iter(planned.all_figures))}")
+    files = paths.figure_files(planned.name, figures[0])
+    ending = Path(others[-1] if others else first).suffix
+    file = next((file for file in files if Path(file).suffix == ending), files[0])
+    return replace(trace(planned.name, figures[0], file), everything=everything)
+
+
+def trace(scale: str, name: str, figure: str) -> Trace:
+    """Return where the file of a figure comes from; raise UserError at the first hash that does not match."""
+    table, record_file = paths.TABLE.format(scale=scale, figure=name), paths.DRAWN.format(scale=scale, figure=name)
+    record = _checked_record(figure, record_file, table)
     frame, description = parquet.read_frame(table)
-    yield f"  '{description['title']}', scale {description['scale']}, {len(frame)} rows"
-    if everything:
-        yield from _pretty("code of collect", description["code"])
     _check_label_noise(table, scale, description)
     runs = _checked_runs(table, scale, description["runs"], run_costs.costs_by_run(frame))
-    yield from _run_lines(runs, everything)
-
-
-def _scale_and_figure(figure: str) -> tuple[str, str]:
-    folder, name = Path(figure).parent.name, Path(figure).stem
-    for scale in (folder, paths.PAPER):
-        if figure in paths.figure_files(scale, name):
-            return scale, name
-    legal = paths.figure_base("SCALE", "FIGURE")
-    raise UserError(f"{figure}: is no figure of this project; name one as {legal}.pdf, from the project's folder")
-
-
-def _figure_lines(figure: str, record_file: str, table: str) -> Iterator[str]:
-    """Check the figure against its record and the table against the figure, and describe both."""
-    record = _checked_record(figure, record_file, table)
-    for file, expected in record.files.items():
-        if file == figure or Path(file).exists():
-            _check_hash(file, expected, f"{record_file} records")
-    named = draw_record.table_named_in(figure)
-    if record.table != named:
-        raise UserError(f"{record_file}: says the table's sha256 was {record.table}, but {figure} says {named}")
-    yield figure
-    yield f"  sha256 {record.files[figure]}, as {record_file} records"
-    yield f"  names its table by sha256 {named}"
-    _check_hash(table, named, f"{figure} names as that of the table it was drawn from")
-    yield table
-    yield f"  sha256 {named}, as the figure says"
+    return Trace(figure, record.files[figure], record_file, table, record.table, len(frame), description, runs)
 
 
 def _checked_record(figure: str, file: str, table: str) -> draw_record.DrawRecord:
+    """Return a figure's record; raise UserError unless figure, record and table belong together."""
+    record = _read_record(figure, file, table)
+    for drawn, expected in record.files.items():
+        if drawn == figure or Path(drawn).exists():
+            _check_hash(drawn, expected, f"{file} records")
+    named = draw_record.table_named_in(figure)
+    if record.table != named:
+        raise UserError(f"{file}: says the table's sha256 was {record.table}, but {figure} says {named}")
+    _check_hash(table, named, f"{figure} names as that of the table it was drawn from")
+    return record
+
+
+def _read_record(figure: str, file: str, table: str) -> draw_record.DrawRecord:
     for needed in (figure, file, table):
         if not Path(needed).is_file():
-            raise UserError(f"{needed}: does not exist, so that {figure} cannot be traced; draw the figure again")
+            use = "" if needed == figure else f", so {figure} cannot be traced"
+            raise UserError(f"{needed}: does not exist{use}; make it with 'snakemake --cores 2 {figure}'")
     record = draw_record.read_record(file)
     if figure not in record.files:
-        raise UserError(f"{file}: does not name {figure}; draw the figure again")
+        raise UserError(f"{file}: does not name {figure}; make it with 'snakemake --cores 2 --force {figure}'")
     return record
 
 
@@ -125,7 +170,7 @@ def _checked_runs(
     return runs
 
 
-def _run_lines(runs: list[TracedRun], everything: bool) -> Iterator[str]:
+def _run_lines(runs: Sequence[TracedRun], everything: bool) -> Iterator[str]:
     """Yield lines on the runs, grouped by the versions that made them."""
     groups: dict[str, list[TracedRun]] = defaultdict(list)
     for run in runs:
@@ -151,19 +196,5 @@ def _pretty(title: str, content: object) -> Iterator[str]:
     yield textwrap.indent(json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True), " " * 6)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print where a figure comes from; return 1 if a hash does not match or a file is missing."""
-    parser = argparse.ArgumentParser(prog="provenance", description="Trace a figure back to all that made it.")
-    parser.add_argument("figure", help="a drawn PDF or PNG, such as paper_figures/small/fig7.pdf")
-    parser.add_argument("--all", action="store_true", help="add each run's specification and code")
-    given = parser.parse_args(arguments)
-
-    def work() -> None:
-        for line in trace_figure(given.figure, given.all):
-            print(line)
-
-    return common.run_command(work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    former_names.renamed("provenance")

@@ -1,17 +1,15 @@
-"""How far a scale's trainings are.
-
-    python -m adaptive_smoothing.pipeline.commands.status [SCALE] [FIGURE ...] [--follow]
+"""How far a scale's trainings are: `smoothing status`.
 
 Reads what the trainings, Snakemake and the executor write (run_states.py); starts, stops and changes nothing.
 """
 
 import os
-import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -23,9 +21,10 @@ from rich.text import Text
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.units import duration
 from adaptive_smoothing.pipeline import snakemake_cli
-from adaptive_smoothing.pipeline.commands import common, run_states
+from adaptive_smoothing.pipeline.commands import common, former_names, run_states
 from adaptive_smoothing.pipeline.commands.common import Selection
 from adaptive_smoothing.pipeline.commands.run_states import KINDS, State
+from adaptive_smoothing.pipeline.plan import FigurePlan
 
 LOCKS = Path(".snakemake/locks")
 INTERVAL_S, INTERVAL_WITHOUT_TERMINAL_S = 2.0, 30.0  # between two looks of --follow
@@ -33,22 +32,15 @@ IDLE_S = 60.0  # --follow ends after so long without Snakemake and without a tra
 STALE_HEARTBEAT_S = 30.0  # from which on its age is shown; an evaluation may take as long
 LISTED = 20  # runs of a kind that a table shows
 ALL_TRAININGS = "all trainings"
+Drawing = Literal["up to date", "stale", "missing"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print how far things are, once or until nothing is left to run; return the exit status."""
-    parser = common.selection_parser("status", "List finished, running, waiting and failed runs.")
-    parser.add_argument("--follow", action="store_true", help="continue until nothing is left to run")
-    parser.add_argument("--every", type=float, metavar="SECONDS", help="between two looks (2; 30 without a terminal)")
-    given = parser.parse_intermixed_args(arguments)
-
-    return common.run_command(lambda: show(Selection.of(given.scale, given.figures), given.follow, given.every))
-
-
-def show(selection: Selection, following: bool, every: float | None) -> None:
+def show(selection: Selection, following: bool = False, every: float | None = None, as_json: bool = False) -> None:
     """Print how far things are: once, or until nothing is left to run."""
     monitor, console = Monitor(selection), common.console()
-    if following:
+    if as_json:
+        common.print_json(document(monitor, monitor.states()))
+    elif following:
         follow(monitor, console, every)
     else:
         common.print_parts(summary(monitor, monitor.states()), console)
@@ -62,20 +54,28 @@ class Monitor:
         self.selection = selection
         scale = selection.plan.name
         self._metrics = {run.name: paths.METRICS.format(scale=scale, run=run.name) for run in selection.runs}
+        self._pictures = {figure: paths.figure_files(scale, figure.name)[0] for figure in selection.figures}
         self.ask_snakemake()
 
     def ask_snakemake(self) -> None:
         """Ask what is to make, and remember the files as they were before: the answer takes seconds."""
-        before = {run: _stamp(file) for run, file in self._metrics.items()}
+        before = {file: _stamp(file) for file in (*self._metrics.values(), *self._pictures.values())}
         jobs = snakemake_cli.dry_run(self.selection.targets)
-        self._to_make = {run: before[run] for run, file in self._metrics.items() if file in jobs}
-        trainings = {id(jobs[self._metrics[run]]) for run in self._to_make}
+        self._to_make = {file: stamp for file, stamp in before.items() if file in jobs}
+        trainings = {id(jobs[file]) for file in self._metrics.values() if file in jobs}
         self.other_jobs = len({id(job) for job in jobs.values()} - trainings)
 
     def states(self) -> list[State]:
         """Return what every run does now; one whose metrics are newer than Snakemake's answer is done."""
         scale, queued = self.selection.plan.name, run_states.queued()
-        return [run_states.state_of(scale, run, self._is_to_make(run), queued) for run in self._metrics]
+        return [run_states.state_of(scale, run, self._is_to_make(file), queued) for run, file in self._metrics.items()]
+
+    def drawing(self, figure: FigurePlan) -> Drawing:
+        """Return whether a figure's picture is there and up to date."""
+        file = self._pictures[figure]
+        if not Path(file).exists():
+            return "missing"
+        return "stale" if self._is_to_make(file) else "up to date"
 
     def confirmed_states(self) -> list[State]:
         """Return the same; when nothing is left to run, Snakemake is asked again first."""
@@ -85,8 +85,8 @@ class Monitor:
             states = self.states()
         return states
 
-    def _is_to_make(self, run: str) -> bool:
-        return run in self._to_make and _stamp(self._metrics[run]) in (None, self._to_make[run])
+    def _is_to_make(self, file: str) -> bool:
+        return file in self._to_make and _stamp(file) in (None, self._to_make[file])
 
 
 def _stamp(file: str) -> tuple[int, int] | None:
@@ -105,7 +105,49 @@ def snakemake_is_here() -> bool:
 
 def summary(monitor: Monitor, states: Sequence[State]) -> list[RenderableType]:
     """Return the table of counts, and below it what is known of single runs."""
-    return [_counts(monitor.selection, states), *_details(monitor, states)]
+    return [_counts(monitor, states), *_details(monitor, states)]
+
+
+def document(monitor: Monitor, states: Sequence[State]) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    selection = monitor.selection
+    kind_of = {state.run: state.kind for state in states}
+    figures = [
+        {
+            "figure": figure.name,
+            **_of_figure(figure, kind_of),
+            "drawing": monitor.drawing(figure),
+        }
+        for figure in selection.figures
+    ]
+    return {
+        "scale": selection.plan.name,
+        "snakemake_is_running": snakemake_is_here(),
+        "figures": figures,
+        "total": _of_kinds(kind_of.values()),
+        "other_jobs": monitor.other_jobs,
+        "runs": [_run_document(state) for state in states],
+    }
+
+
+def _run_document(state: State) -> dict[str, Any]:
+    return {
+        "run": state.run,
+        "state": state.kind,
+        "why": state.why,
+        "log": str(state.log) if state.log else None,
+        "progress": asdict(state.progress) if state.progress else None,
+    }
+
+
+def _of_figure(figure: FigurePlan, kind_of: Mapping[str, str]) -> dict[str, int]:
+    return _of_kinds(kind_of[run.name] for run in figure.runs)
+
+
+def _of_kinds(kinds: Iterable[str]) -> dict[str, int]:
+    """Return how many runs are of each kind."""
+    counts = Counter(kinds)
+    return {kind: counts[kind] for kind in KINDS}
 
 
 def _details(monitor: Monitor, states: Sequence[State]) -> list[RenderableType]:
@@ -127,22 +169,20 @@ def _details(monitor: Monitor, states: Sequence[State]) -> list[RenderableType]:
     return parts
 
 
-def _counts(selection: Selection, states: Sequence[State]) -> Table:
-    """Return how many runs of each figure are done, running, waiting, failed."""
-    kind_of = {state.run: state.kind for state in states}
+def _counts(monitor: Monitor, states: Sequence[State]) -> Table:
+    """Return how many runs of each figure are done, running, waiting, failed; and whether its picture is current."""
+    selection, kind_of = monitor.selection, {state.run: state.kind for state in states}
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("figure")
     for kind in KINDS:
         table.add_column(kind, justify="right")
+    table.add_column("drawing")
     for figure in selection.figures:
-        if figure.runs:
-            counts = Counter(kind_of[run.name] for run in figure.runs)
-            table.add_row(figure.name, *(str(counts[kind]) for kind in KINDS))
+        table.add_row(figure.name, *map(str, _of_figure(figure, kind_of).values()), monitor.drawing(figure))
     if len(selection.figures) > 1:
-        total = Counter(kind_of.values())
         table.add_section()
         name = "all, shared runs once" if selection.has_shared_runs else "all"
-        table.add_row(name, *(str(total[kind]) for kind in KINDS))
+        table.add_row(name, *map(str, _of_kinds(kind_of.values()).values()))
     return table
 
 
@@ -265,4 +305,4 @@ class Bars:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    former_names.renamed("status")

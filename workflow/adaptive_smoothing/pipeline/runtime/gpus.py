@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock, Timeout
 
+from adaptive_smoothing.core import locks
 from adaptive_smoothing.core.errors import UserError
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
@@ -44,6 +45,28 @@ def devices() -> list[str]:
     return [line.strip() for line in listed.stdout.splitlines() if line.strip()]
 
 
+def check_enough(needed: int, limit: int) -> None:
+    """Raise UserError if there are too few GPUs for a job that needs so many, or for `--resources gpu=limit`."""
+    if not needed:
+        return
+    existing = devices()
+    if needed > len(existing):
+        raise _too_few(needed, existing)
+    if limit > len(existing):
+        raise UserError(
+            f"--resources gpu={limit}: but {len(existing)} GPU(s) are there ({', '.join(existing)}); "
+            "N of gpu=N must be at most that"
+        )
+
+
+def _too_few(number: int, existing: list[str]) -> UserError:
+    return UserError(
+        f"a job needs {number} GPU(s), but {len(existing)} are there ({', '.join(existing) or 'none'}); "
+        "--resources gpu=N must be at most that"
+        + ("" if existing else ", and --config device=cpu trains without a GPU")
+    )
+
+
 @contextlib.contextmanager
 def taken(number: int, patience_s: float = PATIENCE_S) -> Iterator[list[str]]:
     """Take `number` free GPUs and let this process see them only (0: none at all); yield their names.
@@ -54,17 +77,14 @@ def taken(number: int, patience_s: float = PATIENCE_S) -> Iterator[list[str]]:
     """
     existing = devices() if number else []
     if number > len(existing):
-        raise UserError(
-            f"a job needs {number} GPU(s), but {len(existing)} are there ({', '.join(existing) or 'none'}); "
-            "--resources gpu=N must be at most that"
-        )
-    locks = _lock_when_free(existing, number, patience_s)
+        raise _too_few(number, existing)
+    held = _lock_when_free(existing, number, patience_s)
     before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = ",".join(locks)
+    os.environ[VARIABLE] = ",".join(held)
     try:
-        yield list(locks)
+        yield list(held)
     finally:
-        _release(locks)
+        _release(held)
         if before is None:
             del os.environ[VARIABLE]
         else:
@@ -74,15 +94,15 @@ def taken(number: int, patience_s: float = PATIENCE_S) -> Iterator[list[str]]:
 def _lock_when_free(existing: list[str], number: int, patience_s: float) -> Locks:
     """Lock `number` of the existing devices as soon as that many are free."""
     deadline = time.monotonic() + patience_s
-    while len(locks := _lock_free_ones(existing, number)) < number:
-        _release(locks)
+    while len(held := _lock_free_ones(existing, number)) < number:
+        _release(held)
         if time.monotonic() >= deadline:
             raise UserError(
-                f"a job needs {number} GPU(s), but of the {len(existing)} there only {len(locks)} are free; "
+                f"a job needs {number} GPU(s), but of the {len(existing)} there only {len(held)} are free; "
                 "--resources gpu=N must be at most the number of free ones"
             )
         time.sleep(POLL_S)
-    return locks
+    return held
 
 
 def _lock_free_ones(existing: list[str], number: int) -> Locks:
@@ -91,34 +111,38 @@ def _lock_free_ones(existing: list[str], number: int) -> Locks:
     One process at a time looks. If two looked together, each might take what the other needs, or find a device busy
     that is freed and taken again meanwhile, although there is a device for everyone.
     """
-    locks: Locks = {}
+    held: Locks = {}
     if not number:
-        return locks
+        return held
     folder = _folder()
-    with FileLock(folder / "choosing", mode=0o600):
+    choosing = locks.acquire(folder / "choosing", mode=0o600)
+    try:
         for name in existing:
-            lock = FileLock(folder / f"{quote(name, safe='')}.lock", timeout=0, mode=0o600)
-            with contextlib.suppress(Timeout):
-                if len(locks) < number:
-                    lock.acquire()
-                    Path(lock.lock_file).write_text(f"{os.getpid()}\n")
-                    locks[name] = lock
-    return locks
+            if len(held) < number:
+                with contextlib.suppress(Timeout):
+                    held[name] = locks.acquire(folder / f"{quote(name, safe='')}.lock", timeout=0, mode=0o600)
+        return held
+    finally:
+        choosing.release()
 
 
-def _release(locks: Locks) -> None:
-    for lock in locks.values():
+def _release(held: Locks) -> None:
+    for lock in held.values():
         lock.release()
 
 
 def _folder() -> Path:
     """Return the folder of this user's locks; raise UserError if it is another user's."""
-    folder = Path(tempfile.gettempdir()) / f"adaptive-smoothing-gpus-{os.getuid()}"
+    folder = Path(f"adaptive-smoothing-gpus-{os.getuid()}")
     try:
+        folder = tempfile.gettempdir() / folder
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise UserError(f"cannot make {folder}, which keeps jobs from sharing a GPU: {error.strerror}") from error
+        raise UserError(
+            f"{folder}: cannot be made ({error.strerror}), and keeps jobs from sharing a GPU; set TMPDIR to a folder "
+            "that can be written"
+        ) from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise UserError(f"{folder} is not a folder of this user; remove it, or set TMPDIR to another folder")
     return folder

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.pipeline.runtime import fork_server
+from adaptive_smoothing.core.paths import expanded
+from adaptive_smoothing.pipeline.runtime import fork_server, orphans
 from adaptive_smoothing.pipeline.runtime.execute import execute
 from adaptive_smoothing.pipeline.stages import STAGES
 
@@ -32,8 +33,15 @@ def check_writable(folder: Path) -> None:
         ) from error
 
 
-def offer_library() -> None:
-    """Put this library on the path of all jobs' scripts; conda environments do not have it installed."""
+def offer_environment() -> None:
+    """Set for all jobs what they need from this Snakemake, whatever environment it was started from.
+
+    The library is put on the path, since conda environments do not have it installed. A notebook's MPLBACKEND names a
+    module that jobs lack. Files are written in UTF-8 where the terminal knows none.
+    """
+    orphans.offer_process()
+    os.environ["MPLBACKEND"] = "Agg"
+    os.environ["PYTHONUTF8"] = "1"
     folder = str(Path(__file__).parents[3])
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != folder]
     os.environ["PYTHONPATH"] = os.pathsep.join([folder, *others])
@@ -55,7 +63,7 @@ def data_root(scales_own: str | None = None, variant: str | None = None) -> tupl
     """
     named = os.environ.get(DATA_ROOT_VARIABLE)
     folder = scales_own if variant is not None else named or scales_own
-    return (folder, False) if folder else (OWN_DATA_ROOT, True)
+    return (expanded(folder), False) if folder else (OWN_DATA_ROOT, True)
 
 
 def count_target_jobs(command_line: Sequence[str]) -> int:
@@ -69,9 +77,17 @@ def count_target_jobs(command_line: Sequence[str]) -> int:
     return len(list(itertools.takewhile(lambda word: not word.startswith("--"), after)))
 
 
-def run(rule: str, log: str, gpus: int | None = None, here: bool = False, **arguments: Any) -> None:
-    """Call a rule's function (stages.py) with JSON-like arguments, as `call` does; exit with its status."""
-    sys.exit(call(f"adaptive_smoothing.{STAGES[rule].function}", log, arguments, gpus, here))
+def run(rule: str, job: Any, gpus: int | None = None, here: bool = False, **arguments: Any) -> None:
+    """Do Snakemake's `job` of a rule: call its function (stages.py) as `call` does; exit with its status.
+
+    The arguments are JSON-like. The job ends with its Snakemake, however that one ends.
+    """
+    orphans.end_with_snakemake()
+    log, files = job.log[0], {"files": [str(file) for file in job.input], "folder": str(Path(job.output[0]).parent)}
+    status = execute("adaptive_smoothing.pipeline.runtime.inputs:accept", log, files)
+    if status == 0:
+        status = call(f"adaptive_smoothing.{STAGES[rule].function}", log, arguments, gpus, here)
+    sys.exit(status)
 
 
 def call(target: str, log: str, arguments: dict[str, Any], gpus: int | None = None, here: bool = False) -> int:

@@ -190,6 +190,8 @@ def _published_difference(scenario: Scenario, method: str) -> float:
 
 def _published(scenario: Scenario, method: str) -> float:
     """Return a point of the paper's own curve in Fig. 7, in percent; NaN beyond the paper's scale."""
+    if "noise_kappa" not in scenario.runs.columns:
+        return NAN
     curve = scenario.description["options"].get("published", {}).get(method, ())
     kappa = scenario.runs["noise_kappa"].iloc[0]
     places = [place for place, level in enumerate(LEVELS) if np.isclose(level["noise_kappa"], kappa)]

@@ -7,6 +7,7 @@ A claim about several scenarios is reproduced only if each of them is.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -25,6 +26,7 @@ SCHEMA = pa.schema(
         ("figure", pa.string()),
         ("reading", pa.string()),
         ("scenario", pa.string()),
+        ("decides", pa.string()),  # of a claim as a whole: the scenario whose effect its row shows
         ("compared", pa.string()),
         ("effect", pa.float64()),
         ("low", pa.float64()),
@@ -53,6 +55,8 @@ class Claim:
     other_figures: tuple[str, ...] = ()
 
 
+# Kinds of the tables that claims are judged from; all others are judged from metrics
+TABLES = {"fig2": "quadrature", "fig3": "examples", "fig4": "soft_labels"}
 SIGMA = AnalysisVariant("whether the posterior's s.d. differs", aspect="sigma")
 CLAIMS = (
     Claim("C2", ("fig2",), "ε is zero at mean 0, largest slightly away from it, and fades far from it", label_noise.c2),
@@ -107,10 +111,13 @@ def judge(scale: str, label: str | None, tables: list[str], report: str, table: 
     """Write the verdicts on all claims: `report` for people (Markdown), `table` for programs (Parquet).
 
     Args: `tables`, the files of the scale's figures; `label`, what the scale says of itself (None: the paper's own).
-    Raises UserError for a damaged table. A figure that is not there leaves its claims untested.
+    Raises UserError for a damaged table. A figure that is not there, or that is of another kind than the paper's, leaves
+    its claims untested.
     """
     contents = [parquet.read_frame(path) for path in tables]
-    by_figure = {description["figure"]: (frame, description) for frame, description in contents}
+    by_figure = {
+        description["figure"]: (frame, description) for frame, description in contents if _is_papers(description)
+    }
     rows = [row for claim in CLAIMS for variant in claim.variants for row in _claim_rows(claim, variant, by_figure)]
     sources = {path: sha256_of(path) for path in tables}
     limits = {name: value for name, value in vars(thresholds).items() if name.isupper()}
@@ -118,6 +125,12 @@ def judge(scale: str, label: str | None, tables: list[str], report: str, table: 
     parquet.write(table, pa.Table.from_pylist(rows, schema=SCHEMA), made_from)
     with atomic_write(report) as temporary:
         temporary.write_text(page.page(scale, label, rows, limits), encoding="utf-8")
+
+
+def _is_papers(description: Mapping[str, Any]) -> bool:
+    """Return whether a figure's table is of the kind that the paper's figure of that name is drawn from."""
+    expected = TABLES.get(description["figure"], "metrics")
+    return bool(description.get("table", expected) == expected)
 
 
 def _claim_rows(claim: Claim, variant: AnalysisVariant, tables: Mapping[str, Table]) -> Iterator[Row]:
@@ -129,6 +142,7 @@ def _claim_rows(claim: Claim, variant: AnalysisVariant, tables: Mapping[str, Tab
     nothing = "no run of it is there" if has_figure else f"the scale has no {page.figures(claim.figures)}"
     whole = {
         "scenario": ALL,
+        "decides": "" if decisive.scenario == ALL else decisive.scenario,
         "compared": f"{decisive.scenario}: {decisive.compared}" if decisive.compared else "",
         "why": "; ".join(page.reasons(results)) if results else nothing,
         "verdict": overall_verdict(results) if results else decisive.verdict,
@@ -145,6 +159,7 @@ def _result_row(claim: Claim, variant: AnalysisVariant, result: CheckResult) -> 
         "figure": page.figures(claim.figures),
         "reading": variant.name,
         "scenario": result.scenario,
+        "decides": "",
         "compared": result.compared,
         "effect": result.estimate.effect,
         "low": result.estimate.low,

@@ -16,6 +16,7 @@ from PIL import Image
 
 TEMPLATE = Path(__file__).parent / "page.html"
 THUMBNAIL = 440  # pixels wide, in the overview
+DOWNLOADS = (".pdf", ".parquet", ".csv")
 LARGEST_FILE = 1_000_000  # bytes of a file that a page holds for download
 # Browsers open no data: address above 2 MiB, which is what Snakemake's report makes of a page: 4/3 of its bytes.
 LARGEST_PART = 1_500_000
@@ -119,7 +120,7 @@ def _embed(token: Token, folder: Path, files: bool, width: int | None) -> None:
         file = folder / target
         if target.startswith("https://"):
             token.attrs |= {"target": "_blank", "rel": "noopener"}
-        elif files and file.suffix in (".pdf", ".parquet") and file.is_file() and file.stat().st_size <= LARGEST_FILE:
+        elif files and file.suffix in DOWNLOADS and file.is_file() and file.stat().st_size <= LARGEST_FILE:
             token.attrs |= {"href": data_address(file.read_bytes(), file.name), "download": file.name}
         else:
             token.attrs = {"class": "elsewhere", "title": f"{target} is not in this file"}  # no address: no link

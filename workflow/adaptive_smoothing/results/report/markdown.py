@@ -7,11 +7,15 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.units import span
+from adaptive_smoothing.results import accuracy
 from adaptive_smoothing.results.claims.judge import CLAIMS
 from adaptive_smoothing.results.claims.page import ALL, VERDICTS, Row, effect
 from adaptive_smoothing.results.claims.samples import PAPER
@@ -48,6 +52,13 @@ class Report:
     def name(self) -> str:
         """What the scale calls itself."""
         return self.label or "the paper's own scale"
+
+    @cached_property
+    def accuracies(self) -> pd.DataFrame:
+        """The accuracies of all figures that compare methods."""
+        return accuracy.of_figures(
+            [(figure.frame, figure.description) for figure in self.figures if accuracy.compares(figure.description)]
+        )
 
     def link(self, path: str | Path) -> str:
         """Return a path of the project as seen from the report's folder."""
@@ -101,7 +112,7 @@ def _cautions(report: Report) -> Iterator[str]:
 
 def _verdict_table(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
     yield from markdown_table(
-        ("id", "claim", "verdict", "effect [95 % CI]", "seeds", *(("what was compared",) if with_words else ())),
+        ("id", "claim", "verdict", "effect [95 % CI]", "seeds", "what was compared" if with_words else "whose effect"),
         (
             [
                 row["claim"],
@@ -109,7 +120,7 @@ def _verdict_table(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
                 f"**{row['verdict']}**",
                 effect(row).replace(" ", NO_BREAK),
                 str(row["seeds"] or "–"),
-                *([". ".join(filter(None, (row["compared"], row["why"])))] if with_words else []),
+                ". ".join(filter(None, (row["compared"], row["why"]))) if with_words else row["decides"],
             ]
             for row in rows
         ),
@@ -127,7 +138,9 @@ def figure_section(report: Report, figure: Figure) -> Iterator[str]:
     yield f"**{figure.number}: {figure.title}.** {name}. {figure.behind()}"
     yield ""
     data = paths.TABLE.format(scale=report.scale, figure=figure.name)
-    yield f"Download: [PDF]({report.link(pdf)}), [the table behind it]({report.link(data)}) (Parquet)"
+    numbers = paths.NUMBERS.format(scale=report.scale, figure=figure.name)
+    downloads = ((pdf, "PDF"), (data, "the table behind it (Parquet)"), (numbers, "the numbers in it (CSV)"))
+    yield f"Download: {', '.join(f'[{name}]({report.link(file)})' for file, name in downloads)}"
     for caution in figure.cautions():
         yield from ("", f"> {caution}")
     rows = report.verdicts_on(figure.name)
@@ -155,7 +168,7 @@ def _commands(report: Report, figure: Figure) -> Iterator[str]:
     if checkout and (revision := checkout[0][0].removesuffix("-modified")) != "unknown":
         yield f"git checkout {revision}"
     yield f"snakemake {pdf} --cores 2{_device(report)}"
-    yield f"make provenance FIG={pdf}    # from the picture back to every run, each hash checked"
+    yield f"smoothing provenance {pdf}    # from the picture back to every run, each hash checked"
     yield "```"
 
 
@@ -168,6 +181,16 @@ def _revisions(counts: Counter[str]) -> str:
     if len(counts) == 1:
         return f"`{next(iter(counts))}`"
     return "; ".join(f"`{revision}` ({plural(count, 'run')})" for revision, count in counts.most_common())
+
+
+def accuracy_section(report: Report) -> Iterator[str]:
+    """Yield the accuracies of all methods in one table."""
+    if report.accuracies.empty:
+        yield "No figure of this scale compares methods."
+        return
+    yield f"{accuracy.CAPTION} Download: [the same as CSV]({Path(paths.ACCURACY).name})"
+    yield ""
+    yield from accuracy.markdown(report.accuracies)
 
 
 def cost_section(report: Report) -> Iterator[str]:
@@ -237,16 +260,16 @@ def environment_section(report: Report) -> Iterator[str]:
 def reproduce_section(report: Report) -> Iterator[str]:
     """Yield the commands that make everything again, and those that check what is here."""
     yield "From a checkout of the repository, with Python 3.11 or newer (`make` sets up the rest):"
-    yield from ("", "```sh", "make plan    # sets up .venv; plans, runs nothing", "source .venv/bin/activate")
+    yield from ("", "```sh", "make .venv/.installed    # sets up .venv, runs nothing", "source .venv/bin/activate")
     yield f"snakemake {report.scale} --cores 2{_device(report)}    # every figure, the claims, this report's text"
-    yield f"make report SCALE={report.scale}    # this report"
+    yield f"smoothing report {report.scale}    # this report"
     yield "```"
     yield from ("", "One figure at a time, and from a figure back to what made it:", "")
     rows = []
     for figure in report.figures:
         pdf = paths.figure_files(report.scale, figure.name)[0]
         revision = ", ".join(f"`{_shortened(revision)}`" for revision in figure.counted("git_revision")) or "–"
-        rows.append([figure.number, revision, f"`snakemake {pdf} --cores 2`", f"`make provenance FIG={pdf}`"])
+        rows.append([figure.number, revision, f"`snakemake {pdf} --cores 2`", f"`smoothing provenance {pdf}`"])
     yield from markdown_table(("figure", "runs' git revision", "make", "trace"), rows)
     if any(str(record["git_revision"]).endswith("-modified") for record in report.all_records().values()):
         yield from ("", "> A revision that ends in `-modified` had changes that were not committed.")

@@ -1,7 +1,8 @@
 """From a scale's tables, drawings and verdicts to its report: one text, as Markdown and as HTML that needs no network.
 
-results/<scale>/index.md links to the figures; index.html holds all of it in one file; results/<scale>/report/ holds a
-page a section for Snakemake's own report, and pages.json, which says where in it each page belongs.
+results/<scale>/index.md links to the figures; index.html holds all of it in one file; accuracy.csv holds the report's
+table of accuracies for programs. results/<scale>/report/ holds a page a section for Snakemake's own report, and
+pages.json, which says where in it each page belongs.
 """
 
 import json
@@ -36,10 +37,14 @@ class Section:
 
 
 class Outputs(Strict):
-    """Where the report goes; links are relative to the folder of `index`. No `pages`: none are made."""
+    """Where the report goes; links are relative to the folder of `index`, which is that of `accuracy`, too.
+
+    No `pages`: none are made.
+    """
 
     index: str
     page: str
+    accuracy: str
     pages: str | None = None
 
 
@@ -75,6 +80,8 @@ def write(**fields: Any) -> None:
         about=job.about,
         writer=_writer(),
     )
+    with atomic_write(job.outputs.accuracy) as temporary:
+        report.accuracies.to_csv(temporary, index=False)
     sections = list(_sections(report, job.claims, job.documents))
     _write_index(report, sections, job.outputs)
     if job.outputs.pages is not None:
@@ -113,6 +120,7 @@ def _sections(report: markdown.Report, claims: str, documents: Sequence[str]) ->
         category = "Figures" if figure.of_the_paper else "Beyond the paper"
         text = "\n".join(markdown.figure_section(report, figure))
         yield Section(figure.name, _heading(figure), category, labels, text)
+    yield section("accuracy", "Accuracy", markdown.accuracy_section(report))
     yield section("claims", "Claims", _document(report, claims))
     yield section("deviations", "Deviations and assumptions", _deviations(report, documents))
     yield section("cost", "Cost", markdown.cost_section(report))

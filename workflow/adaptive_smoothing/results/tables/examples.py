@@ -67,7 +67,8 @@ def make(inputs: Inputs) -> Table:
     extremes = [*frames[0].index[:SHOWN_IMAGES], *frames[0].index[-SHOWN_IMAGES:]]
     rows = frames[0].loc[extremes, "index"]
     frames[0].loc[extremes, "pixels"] = pd.Series([images[row].ravel() for row in rows], index=rows.index)
-    return to_table(pd.concat(frames, ignore_index=True), SCHEMA), {"image_shape": list(images.shape[1:])}
+    additions = {"image_shape": list(images.shape[1:]), "class_names": list(arrays.classes)}
+    return to_table(pd.concat(frames, ignore_index=True), SCHEMA), additions
 
 
 def _recipe(metadata: parquet.Metadata) -> str:

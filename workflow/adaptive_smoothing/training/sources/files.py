@@ -7,6 +7,7 @@ paths, and at most a few batches are decoded ahead. A batch travels through shar
 import atexit
 import contextlib
 import math
+import shutil
 import signal
 import weakref
 from collections.abc import Generator, Iterator, Sequence
@@ -26,6 +27,8 @@ from adaptive_smoothing.data.types import Decode, Paths
 from adaptive_smoothing.training.augment import Normalisation, epoch_seed, flip
 from adaptive_smoothing.training.batches import ImageSource
 
+SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps it; other systems have no such folder
+AHEAD = 2  # batches that each worker decodes ahead
 EVALUATION_BATCH = 100  # 15 MB of 224 × 224 images; several wait in shared memory
 Item = tuple[int, tuple[float, float] | None]  # row, and where the crop lies (None: in the centre)
 
@@ -81,6 +84,7 @@ class FileBatches:
     def _decoded(self, sampler: "_Sampler") -> Iterator[Tensor]:
         """Yield the uint8 images of each batch of `sampler` on the device."""
         if len(sampler):
+            check_shared_memory(self.workers, sampler.largest * 3 * self.files.decode.crop**2)
             batches = _from_workers(self._loader(sampler))
             _open_iterations.add(batches)
             with contextlib.closing(batches):
@@ -94,11 +98,25 @@ class FileBatches:
             self.files,
             batch_sampler=sampler,
             num_workers=self.workers,
+            prefetch_factor=AHEAD if self.workers else None,
             collate_fn=_as_it_is,
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_ignore_signals,
             # The loader draws a seed for its workers: not from the global generator, whose state a run's result needs.
             generator=torch.Generator(),
+        )
+
+
+def check_shared_memory(workers: int, batch: int) -> None:
+    """Raise UserError if the shared memory cannot hold the batches (of that many bytes) which the workers decode ahead.
+
+    A worker that finds no room is killed by the operating system.
+    """
+    needed = (AHEAD * workers + 1) * batch
+    if workers and SHARED_MEMORY.is_dir() and (free := shutil.disk_usage(SHARED_MEMORY).free) < needed:
+        raise UserError(
+            f"{SHARED_MEMORY} has {free >> 20} MB free, but {workers} processes that decode images need {needed >> 20} MB "
+            "there; enlarge it (a container: --shm-size), or write fewer 'threads' in the setup's resources (1: none)"
         )
 
 
@@ -144,6 +162,11 @@ class _Sampler:
     def __len__(self) -> int:
         return len(self.batches)
 
+    @property
+    def largest(self) -> int:
+        """Return how many images the largest batch of a training or an evaluation has."""
+        return max(EVALUATION_BATCH, *map(len, self.batches))
+
     def __iter__(self) -> Iterator[list[Item]]:
         for rows in self.batches:
             places = [None] * len(rows) if self.places is None else map(tuple, self.places[rows].tolist())
@@ -158,7 +181,15 @@ def _from_workers(loader: "DataLoader[Tensor | str]") -> Generator[Tensor | str,
     """Yield the loader's batches; when this generator is closed its workers end."""
     with _blocked(STOP_SIGNALS):
         batches = iter(loader)
-    yield from batches
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise UserError(
+            f"a process that decodes images died ({error}); memory (mem_mb) or {SHARED_MEMORY} may be too small; write "
+            "fewer 'threads' in the setup's resources (1: no such processes), or give the job more memory"
+        ) from error
 
 
 # Those whose workers have not ended. At exit multiprocessing waits for workers, which would wait for work: end them.

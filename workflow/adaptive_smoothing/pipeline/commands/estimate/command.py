@@ -1,13 +1,14 @@
-"""What a scale's figures will cost before anything runs: the command `estimate`.
+"""What a scale's figures will cost before anything runs: `smoothing estimate`.
 
 Which runs are still to be made is Snakemake's decision (snakemake_cli.py); what one costs, that of cost_model.py.
 """
 
-import sys
+import math
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -16,7 +17,7 @@ from rich.text import Text
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.units import span
 from adaptive_smoothing.pipeline import snakemake_cli
-from adaptive_smoothing.pipeline.commands import common
+from adaptive_smoothing.pipeline.commands import common, former_names
 from adaptive_smoothing.pipeline.commands.common import Selection
 from adaptive_smoothing.pipeline.commands.estimate import history
 from adaptive_smoothing.pipeline.commands.estimate.cost_model import (
@@ -33,6 +34,35 @@ PROFILE_S = 60.0
 
 
 @dataclass(frozen=True)
+class Sum:
+    """What some figures, or all runs of a method, need: counts of runs, and the costs of what is to make of them."""
+
+    runs: int
+    to_make: int
+    costs: tuple[CostEstimate, ...]
+
+    def seconds(self, device: str) -> float:
+        """Return the seconds on a device, as far as they are known."""
+        return sum(cost.device_seconds for cost in self.costs if cost.device == device)
+
+    @property
+    def unknown(self) -> int:
+        """How many costs are unknown, and left out of the seconds."""
+        return sum(cost.seconds is None for cost in self.costs)
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of the known costs in seconds; None if none is known."""
+        known = [cost.seconds for cost in self.costs if cost.seconds is not None]
+        return sum(known) / len(known) if known else None
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources of the costs, each once."""
+        return list(dict.fromkeys(cost.source for cost in self.costs))
+
+
+@dataclass(frozen=True)
 class Measurement:
     """The label noise of a run, to be measured with a number of samples."""
 
@@ -40,28 +70,14 @@ class Measurement:
     samples: int
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the estimate; return the exit status."""
-    parser = common.selection_parser("estimate", "Estimate what figures will cost; make nothing.")
-    parser.add_argument(
-        "--device", metavar="NAME", help="estimate for this device alone: 'cpu', or part of a GPU's name"
-    )
-    parser.add_argument(
-        "--profile-seconds",
-        type=float,
-        default=PROFILE_S,
-        metavar="SECONDS",
-        help="time to spend on training steps here; 0: use past runs alone (default: %(default)g)",
-    )
-    given = parser.parse_intermixed_args(arguments)
+def show(selection: Selection, device: str | None, profile_seconds: float, as_json: bool = False) -> None:
+    """Print the estimate for a device, or for each run's own; training steps are profiled here for so long."""
     warnings.filterwarnings("ignore", category=FutureWarning)  # of packages, about each other, when torch is imported
-
-    def work() -> None:
-        selection = Selection.of(given.scale, given.figures)
-        model = CostModel(history.read(), Profiler(device_here(), given.profile_seconds), given.device)
-        common.print_parts(Estimate(selection, model).parts(), common.console())
-
-    return common.run_command(work)
+    estimate = Estimate(selection, CostModel(history.read(), Profiler(device_here(), profile_seconds), device))
+    if as_json:
+        common.print_json(estimate.document())
+    else:
+        common.print_parts(estimate.parts(), common.console())
 
 
 class Estimate:
@@ -95,49 +111,82 @@ class Estimate:
             yield self.by_method()
         yield Text("\n".join(self.remarks()))
 
+    def document(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "scale": self.selection.plan.name,
+            "devices": self.devices,
+            "figures": [
+                {"figure": figure.name, **self._figure_document(self._of_figure(figure))} for figure in self.figures
+            ],
+            "total": self._figure_document(self._total()),
+            "methods": [
+                {"setup": setup, "method": method, "label_noise_samples": samples, **self._method_document(needed)}
+                for (setup, method, samples), needed in self._by_method().items()
+            ],
+            "remarks": list(self.remarks()),
+        }
+
+    def _figure_document(self, needed: Sum) -> dict[str, Any]:
+        counts = {"runs": needed.runs, "runs_done": needed.runs - needed.to_make, "runs_to_make": needed.to_make}
+        return {**counts, **self._seconds_document(needed)}
+
+    def _method_document(self, needed: Sum) -> dict[str, Any]:
+        each = {"runs_to_make": needed.to_make, "seconds_of_one": _finite(needed.mean)}
+        return {**each, **self._seconds_document(needed), "known_from": needed.sources}
+
+    def _seconds_document(self, needed: Sum) -> dict[str, Any]:
+        seconds = {device: _finite(needed.seconds(device)) for device in self.devices}
+        return {"seconds": seconds, "costs_unknown": needed.unknown}
+
     def by_figure(self) -> Table:
         """Return a row a figure: its runs, how many are done and to be made, and the time that the latter take."""
         table = _table("figure", "runs", "done", "to make", *map(_time_on, self.devices))
         for figure in self.figures:
-            if figure.runs:
-                mine = set(figure.runs)
-                measured = [one for one in self.measurements if _measures(figure, one)]
-                table.add_row(
-                    figure.name, *self._row(figure.runs, [run for run in self.to_make if run in mine], measured)
-                )
-        if len(self.figures) == 1:
-            return table
-        table.add_section()
-        name = "all, shared runs once" if self.selection.has_shared_runs else "all"
-        table.add_row(name, *self._row(self.runs, self.to_make, self.measurements))
+            table.add_row(figure.name, *self._row(self._of_figure(figure)))
+        if len(self.figures) > 1:
+            table.add_section()
+            name = "all, shared runs once" if self.selection.has_shared_runs else "all"
+            table.add_row(name, *self._row(self._total()))
         return table
 
-    def _row(self, runs: Sequence[Run], to_make: Sequence[Run], measured: Sequence[Measurement]) -> list[str]:
-        costs = [*(self.training[run] for run in to_make), *(self.measuring[one] for one in measured)]
-        numbers = [str(len(runs)), str(len(runs) - len(to_make)), str(len(to_make))]
-        return numbers + [self._time(costs, device) for device in self.devices]
+    def _of_figure(self, figure: FigurePlan) -> Sum:
+        mine = set(figure.runs)
+        measured = [one for one in self.measurements if _measures(figure, one)]
+        return self._sum(figure.runs, [run for run in self.to_make if run in mine], measured)
 
-    def _time(self, costs: Sequence[CostEstimate], device: str) -> str:
-        """Return the sum of some costs on a device, with a '+' if some of them are unknown."""
-        more = "+" if any(cost.seconds is None for cost in costs) else ""
-        return span(sum(cost.device_seconds for cost in costs if cost.device == device)) + more
+    def _total(self) -> Sum:
+        return self._sum(self.runs, self.to_make, self.measurements)
+
+    def _sum(self, runs: Sequence[Run], to_make: Sequence[Run], measured: Iterable[Measurement]) -> Sum:
+        costs = [*(self.training[run] for run in to_make), *(self.measuring[one] for one in measured)]
+        return Sum(len(runs), len(to_make), tuple(costs))
+
+    def _row(self, needed: Sum) -> list[str]:
+        return [str(needed.runs), str(needed.runs - needed.to_make), str(needed.to_make), *self._times(needed)]
+
+    def _times(self, needed: Sum) -> list[str]:
+        """Return the time on each device, with a '+' if some costs are unknown."""
+        return [span(needed.seconds(device)) + ("+" if needed.unknown else "") for device in self.devices]
 
     def by_method(self) -> Table:
         """Return a row for each setup and method: the number of runs, the time of one and of all, and its source."""
         table = _table("setup, method", "to make", "a run", *map(_time_on, self.devices))
         table.add_column("known from", overflow="fold")
-        groups: dict[str, list[CostEstimate]] = defaultdict(list)
-        for run in self.to_make:
-            groups[f"{run.setup}, {run.method}"].append(self.training[run])
-        for one in self.measurements:
-            what = f"{one.run.setup}, {one.run.method}: label noise, {one.samples} samples"
-            groups[what].append(self.measuring[one])
-        for name, costs in groups.items():
-            each = [cost.seconds for cost in costs if cost.seconds is not None]
-            mean = span(sum(each) / len(each)) if each else "?"
-            known = "; ".join(dict.fromkeys(cost.source for cost in costs))
-            table.add_row(name, str(len(costs)), mean, *(self._time(costs, device) for device in self.devices), known)
+        for (setup, method, samples), needed in self._by_method().items():
+            what = f"{setup}, {method}" + (f": label noise, {samples} samples" if samples else "")
+            mean = "?" if needed.mean is None else span(needed.mean)
+            table.add_row(what, str(needed.to_make), mean, *self._times(needed), "; ".join(needed.sources))
         return table
+
+    def _by_method(self) -> dict[tuple[str, str, int | None], Sum]:
+        """Return what is to make of each setup and method; measurements of label noise by their number of samples."""
+        groups: dict[tuple[str, str, int | None], list[CostEstimate]] = defaultdict(list)
+        for run in self.to_make:
+            groups[run.setup, run.method, None].append(self.training[run])
+        for one in self.measurements:
+            groups[one.run.setup, one.run.method, one.samples].append(self.measuring[one])
+        return {key: Sum(len(costs), len(costs), tuple(costs)) for key, costs in groups.items()}
 
     def remarks(self) -> Iterator[str]:
         """Yield sentences: shared runs, what is unknown, what is left out."""
@@ -146,7 +195,7 @@ class Estimate:
             return
         if self.selection.has_shared_runs:
             yield "figures sum to more than the total, which counts shared runs once"
-        if unknown := sum(cost.seconds is None for cost in self._costs):
+        if unknown := self._total().unknown:
             yield f"{unknown} jobs whose cost is unknown are left out ('+')"
         if any(cost.partial for cost in self._costs):
             yield "timings from partial batches overestimate the cost; a larger --profile-seconds makes them better"
@@ -158,6 +207,11 @@ class Estimate:
 
 def _measures(figure: FigurePlan, one: Measurement) -> bool:
     return figure.label_noise_mc_samples == one.samples and one.run in figure.runs
+
+
+def _finite(seconds: float | None) -> float | None:
+    """Return seconds, or None where JSON has no number for them."""
+    return seconds if seconds is not None and math.isfinite(seconds) else None
 
 
 def _table(first: str, *numbers: str) -> Table:
@@ -173,4 +227,4 @@ def _time_on(device: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    former_names.renamed("estimate")
