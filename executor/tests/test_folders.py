@@ -27,7 +27,10 @@ def test_a_folder_that_is_made_is_private(tmp_path):
 
 
 def test_another_users_folder_is_refused_with_a_way_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    other = tmp_path.stat().st_uid + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    fstat = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda file: os.stat_result([*fstat(file)[:4], other, *fstat(file)[5:]]))
     with pytest.raises(
         folders.BadFolder, match=r"belongs to user \w+, .* set a folder of your own with --submitit-folder"
     ):

@@ -260,6 +260,18 @@ def test_outputs_are_claimed_before_sbatch_and_freed_by_the_success(run, submitt
     assert not list((tmp_path / "fences").iterdir())
 
 
+@pytest.mark.parametrize(("state", "open_attempts"), [("OUT_OF_MEMORY", 0), ("NODE_FAIL", 1), ("", 1)])
+def test_the_next_attempt_waits_only_for_one_that_may_still_run(run, submitter, program, state, open_attempts):
+    program("sbatch", ACCEPTS)
+    one = replace(task(), fenced=("a",))
+    submitter.send(Batch([one]))
+    (fence,) = run.fences(one)
+    attempts.append(fence, attempts.Entry(attempts.START, "1-1-n1", 1.0, "n1", token=one.assignment.token))
+    one.observe(None, state)
+    Endings(run).fail(one)
+    assert len(attempts.unstopped(attempts.read(fence))) == open_attempts
+
+
 def test_a_cancellation_that_fails_says_what_to_do_by_hand(run, submitter, program, caplog):
     program("sbatch", ACCEPTS)
     submitter.send(Batch([task()]))

@@ -84,6 +84,13 @@ def claim(fence: Path, token: str) -> None:
         file.write("\n" + json.dumps(asdict(entry)) + "\n")
 
 
+def record_end(fence: Path, token: str) -> None:
+    """Record the end of a submission's attempts that were killed, once SLURM says that they have ended."""
+    with contextlib.suppress(OSError):
+        for entry in [one for one in unstopped(read(fence)) if one.token == token]:
+            append(fence, Entry(FAILED, entry.attempt, time.time(), socket.gethostname(), token=token))
+
+
 def count(entries: Sequence[Entry], event: str) -> int:
     """Return how often an event happened."""
     return sum(entry.event == event for entry in entries)

@@ -8,6 +8,7 @@ from snakemake_executor_plugin_submitit.slurm import SlurmUnavailable
 from snakemake_executor_plugin_submitit.states import Meaning, bare, meaning
 from snakemake_executor_plugin_submitit.task import Task
 
+REPORTED_BY_NODE = ("FAILED", "OUT_OF_MEMORY")  # others are said of a node that does not answer, too
 LOG_LINES = 15  # of a failed job, in Snakemake's message
 
 
@@ -25,6 +26,12 @@ class Endings:
         self._open_fences(task)
         self._remove(task, logs=not self._run.settings.keep_logs)
 
+    def _record_end(self, task: Task) -> None:
+        """Spare the next attempt the wait for one that was killed, if the node itself has reported its end."""
+        if bare(task.state or "") in REPORTED_BY_NODE:
+            for fence in self._run.fences(task):
+                attempts.record_end(fence, task.assignment.token)
+
     def _open_fences(self, task: Task) -> None:
         """Remove the fences of a task that has succeeded, unless an attempt elsewhere may have to see them yet."""
         for fence in self._run.fences(task):
@@ -41,6 +48,7 @@ class Endings:
             f"log: {task.log}" if task.log.exists() else f"no log, so that the node could not write into {task.folder}"
         )
         text = f"job {task.job_id} of {task.rule}: {reason}; {log}\n"
+        self._record_end(task)
         self._remove(task, logs=False)
         return f"{text}Its last lines:\n{tail}\n" if tail else text
 
@@ -63,6 +71,7 @@ class Endings:
         self._run.messages.info(
             f"job {task.job_id} ({task.rule}) was interrupted ({task.state or 'gone'}) and is submitted again"
         )
+        self._record_end(task)
         self._remove(task, logs=False)
         task.unassign()
 

@@ -14,6 +14,7 @@ import pickle
 import pwd
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,9 +39,11 @@ def own(folder: Path) -> Path:
     try:
         private(folder)
         owner = folder.stat().st_uid
+        with tempfile.TemporaryFile(dir=folder) as probe:  # some file systems show another user than the process has
+            users = (os.getuid(), os.fstat(probe.fileno()).st_uid)
     except OSError as error:
         raise BadFolder(f"{folder} cannot be used ({error.strerror}); {way_out}") from error
-    if owner != os.getuid():
+    if owner not in users:
         raise BadFolder(f"{folder} belongs to {_user(owner)}, but jobs run what lies in it; {way_out}")
     return folder
 

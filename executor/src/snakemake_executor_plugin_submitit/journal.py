@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from snakemake_executor_plugin_submitit.names import attempts_name
-from snakemake_executor_plugin_submitit.records import Handle
+from snakemake_executor_plugin_submitit.records import Handle, is_same_folder
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Submission:
 
     def is_below(self, base: Path) -> bool:
         """Return whether this was submitted from the folder `base`, and not from one that `base` is a copy of."""
-        own = Path(self.folder).parents[1]
-        return own == base or (own.exists() and base.samefile(own))
+        own = Path(self.folder).parent.parent
+        return own == base or is_same_folder(str(own), str(base))
 
     def attempts_file(self, index: int) -> Path:
         """Return the task's record of attempts."""

@@ -117,7 +117,7 @@ class OrphanedJobs:
         """Find out once which of the submissions can be asked about from here."""
         if not self._submissions:
             return
-        submissions, self._submissions = self._submissions, []
+        submissions = self._submissions
         self._clusters = reachable_clusters(self._run)
         submissions = [one for one in submissions if one.workdir == "" or is_same_folder(one.workdir, os.getcwd())]
         here = [one for one in submissions if self._is_here(one)]
@@ -127,6 +127,7 @@ class OrphanedJobs:
             if submission.job_id is None:
                 self._find_unnamed(submission)
         self._by_output = {output: Orphan(one, task) for one in here for task in one.live for output in task.outputs}
+        self._submissions = []
 
     def _drop_ended(self, submissions: Sequence[Submission]) -> None:
         """Forget jobs that ended long ago, and whose outputs nobody wanted since."""
