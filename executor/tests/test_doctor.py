@@ -101,6 +101,18 @@ def test_a_rejected_job_says_what_to_type(slurm, capsys):
     assert "workflow doctor -- --partition=… --account=…" in capsys.readouterr().out
 
 
+def test_the_users_variables_count_as_they_do_for_jobs(slurm, capsys, monkeypatch):
+    monkeypatch.setenv("SBATCH_ACCOUNT", "lab")
+    monkeypatch.setenv("SBATCH_JOB_NAME", "mine")
+    slurm("sbatch", 'echo "error: got $* and $SBATCH_JOB_NAME." >&2; exit 1')
+    doctor.main([])
+    said = capsys.readouterr().out
+    assert "--account=lab" in said and "mine." not in said
+    assert (
+        "SBATCH_ACCOUNT, SBATCH_JOB_NAME in the environment are kept from SLURM's commands; of them --account" in said
+    )
+
+
 def test_sbatch_that_says_nothing(slurm, capsys):
     slurm("sbatch", "true")
     assert doctor.main([]) == 1

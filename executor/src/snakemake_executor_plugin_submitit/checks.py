@@ -212,7 +212,9 @@ def submit(commands: Commands, visit: Visit, answer: Path, log: Path) -> str:
     """Submit a job that writes its node's name into `answer`, and return its id."""
     code = f"import os, submitit, snakemake; open({str(answer)!r}, 'w').write(os.uname().nodename)"
     # Without --mem a site without a default gives the job a whole node's memory.
-    options = [f"--job-name={answer.stem}", f"--output={log}", "--time=1", "--mem=500M", *visit.sbatch_options]
+    defaults = [f"--{option}={value}" for option, value in sbatch_defaults(os.environ).items()]
+    options = [f"--job-name={answer.stem}", f"--output={log}", "--time=1", "--mem=500M", *defaults]
+    options += visit.sbatch_options
     script = shlex.join([sys.executable, "-c", code])
     printed = commands.run("sbatch", "--parsable", *options, f"--wrap={script}").split()
     if not printed:
