@@ -145,10 +145,12 @@ class OrphanedJobs:
         return cluster is not None and submission.site in ("", cluster.site())
 
     def _report_elsewhere(self, submissions: Sequence[Submission]) -> None:
-        for place in sorted({f"{one.cluster} {one.site}".strip() for one in submissions}):
-            ids = few(f"{one.job_id or one.name}" for one in submissions if place.startswith(one.cluster))
+        places: dict[str, list[str]] = {}
+        for one in submissions:
+            places.setdefault(f"{one.cluster} {one.site}".strip(), []).append(one.job_id or one.name)
+        for place, ids in places.items():
             self._run.messages.warning(
-                f"jobs of an earlier run are on another cluster or machine ({place}) and are left alone: {ids}; "
+                f"jobs of an earlier run are on another cluster or machine ({place}) and are left alone: {few(ids)}; "
                 "a job that is submitted for the same files ends them when it begins"
             )
 
