@@ -35,7 +35,8 @@ class Watch:
 
     def round(self, tasks: Sequence[Task]) -> dict[Task, Outcome]:
         """Return the outcome of each task; one that cannot be looked at now is waited for, and hides no other."""
-        tasks = self._readable(tasks)
+        failing: dict[Path, OSError] = {}
+        tasks = self._readable(tasks, failing)
         results = {task: self._result(task) for task in tasks}
         open_tasks = [task for task in tasks if results[task] != "success"]
         answer = self._query(open_tasks, any(results[task] == "error" for task in open_tasks))
@@ -46,24 +47,25 @@ class Watch:
             try:
                 outcomes[task] = self._outcome(task, results[task], answer)
             except OSError as error:
-                self._report_unreadable(task.folder, error)
+                failing[task.folder] = error
+        self._report_unreadable(failing)
         return outcomes
 
-    def _readable(self, tasks: Sequence[Task]) -> list[Task]:
-        """Read the folders, and return the tasks of those that can be read."""
+    def _readable(self, tasks: Sequence[Task], failing: dict[Path, OSError]) -> list[Task]:
+        """Read the folders; return the tasks of those that can be read, and add the others to `failing`."""
         self._results = {}
         for folder in {task.folder for task in tasks}:
             try:
                 self._results[folder] = folders.result_files(folder)
-                self._unreadable.discard(folder)
             except OSError as error:
-                self._report_unreadable(folder, error)
+                failing[folder] = error
         return [task for task in tasks if task.folder in self._results]
 
-    def _report_unreadable(self, folder: Path, error: OSError) -> None:
-        if folder not in self._unreadable:
-            self._unreadable.add(folder)
-            self._run.messages.warning(f"{folder} cannot be read now ({error.strerror}); its jobs run on")
+    def _report_unreadable(self, failing: dict[Path, OSError]) -> None:
+        """Say once of each folder that it cannot be read."""
+        for folder in failing.keys() - self._unreadable:
+            self._run.messages.warning(f"{folder} cannot be read now ({failing[folder].strerror}); its jobs run on")
+        self._unreadable = set(failing)
 
     def _result(self, task: Task) -> str | None:
         """Return 'success' or 'error' if the task has left a result."""
