@@ -6,6 +6,7 @@ second orphan it.
 """
 
 import asyncio
+import contextlib
 import os
 import traceback
 from collections.abc import AsyncGenerator, Sequence
@@ -79,7 +80,8 @@ class Executor(InterruptibleExecutor):
         for info in infos:
             task = info.aux["task"]
             try:
-                ended = task.finished or self._settle(task, outcomes.get(task, Outcome.WAIT))
+                outcome = Outcome.WAIT if self.run.cancelling else outcomes.get(task, Outcome.WAIT)
+                ended = task.finished or self._settle(task, outcome)
             except Exception:
                 ended = False
                 self.logger.warning(f"submitit executor: job {info.external_jobid}:\n{traceback.format_exc()}")
@@ -113,7 +115,8 @@ class Executor(InterruptibleExecutor):
             if others := self.background.others():
                 self.run.messages.info("waiting for sbatch to answer, so that its jobs can be cancelled, too")
             for work in others:
-                work.wait()
+                with contextlib.suppress(Exception):
+                    work.wait()
             self.stop_watching()
             self.cancel_jobs([])
             self.canceller.cancel_unheard(self.submitter.give_up())
