@@ -202,6 +202,7 @@ def test_the_configuration_is_read():
         ("something new", Deferred),
         ("QOSMaxSubmitJobPerUserLimit\nJob violates accounting/QOS policy (job submit limit, …)", TooMany),
         ("AssocMaxSubmitJobLimit", TooMany),
+        ("Batch job submission failed: Invalid job array specification", TooMany),  # larger than MaxArraySize
         ("Slurm temporarily unable to accept job, sleeping and retrying", TooMany),
     ],
 )

@@ -7,7 +7,7 @@ import re
 
 # A request that will never be granted; trying again would only hide it.
 HOPELESS = re.compile(
-    r"\binvalid (?!job id)|unrecognized option|option .*(requires an argument|is ambiguous)|unspecified error"
+    r"\binvalid (?!job (id|array))|unrecognized option|option .*(requires an argument|is ambiguous)|unspecified error"
     r"|requested (node configuration|time limit)|memory specification can not be satisfied"
     r"|more processors requested than permitted|node count specification invalid"
     r"|cpu count per node can not be satisfied"
@@ -16,7 +16,9 @@ HOPELESS = re.compile(
     r"|(assoc|qos)(max|min)\w*(perjob|pernode)|(assoc|qos)maxwall|no partition specified|multiple partition job request"
 )
 # A limit on the number of jobs: fewer may be taken now, and more once others have ended.
-TOO_MANY = re.compile(r"maxsubmit|submitjob|job submit limit|maxarraysize|temporarily unable to accept job|maxjobcount")
+TOO_MANY = re.compile(
+    r"maxsubmit|submitjob|job submit limit|maxarraysize|invalid job array|temporarily unable to accept job|maxjobcount"
+)
 # An outage, whatever else the text says.
 TRANSIENT = re.compile(
     r"timed out|timeout|unable to (contact|resolve)|connection (refused|reset)|connect failure|communication"
