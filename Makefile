@@ -27,7 +27,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "Variables: CORES=$(CORES) (how many jobs' cores at once), PYTHON=$(PYTHON) (3.11 or newer), PYTEST_ARGS"
-	@echo "All that is asked rather than made: $(BIN)/smoothing --help"
+	@echo "Questions about runs, costs and results: $(BIN)/smoothing --help"
 
 .PHONY: small
 small: $(INSTALLED) ## Set up where needed, then all nine figures at small scale, in paper_figures/small

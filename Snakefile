@@ -39,13 +39,19 @@ wildcard_constraints:
 include: "rules/common.smk"
 
 
+scales, problems = plan.target_names()
+if workflow.is_main_process:
+    for problem in problems:  # it stops nobody who asks for another scale
+        print(f"warning: {problem}", file=sys.stderr)
+
+
 rule all:
     default_target: True
     input:
         figures_of("paper"),
 
 
-for scale in plan.scale_names():
+for scale in scales:
 
     rule:
         name:

@@ -21,6 +21,7 @@ def command_line_settings():
     """Return what --config sets; a mistake in it, or a full disk, ends Snakemake with one sentence."""
     try:
         jobs.check_writable(Path.cwd())
+        plan.check_folder(Path(workflow.basedir))
         return load_settings(config)
     except UserError as error:
         sys.exit(f"error: {error}")
@@ -31,8 +32,8 @@ jobs.offer_data_root(settings.data_root)
 
 
 def figures_of(scale):
-    """Return an input function for all figures of a scale."""
-    return planned(lambda wildcards: plan.load(scale).figure_files())
+    """Return an input function for all figures of a scale, and for what these were made from and is gone."""
+    return planned(lambda wildcards: [*plan.load(scale).figure_files(), *plan.load(scale).deleted_files()])
 
 
 def of_run(look_up):

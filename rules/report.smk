@@ -52,6 +52,7 @@ rule claims:
     input:
         paths.CLAIMS.format(scale=settings.scale),
         paths.CLAIMS_TABLE.format(scale=settings.scale),
+        planned(lambda wildcards: plan.load(settings.scale).deleted_files()),
 
 
 rule index:
@@ -98,3 +99,4 @@ rule index:
 rule extras:
     input:
         planned(lambda wildcards: plan.load(settings.scale).extra_files()),
+        planned(lambda wildcards: plan.load(settings.scale).deleted_files()),

@@ -4,8 +4,8 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-import formats
 import generated
+import image_folders
 import numpy as np
 import pytest
 
@@ -14,6 +14,7 @@ from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data import prepare
 from adaptive_smoothing.data.types import UNKNOWN, Arrays, Source
 from adaptive_smoothing.pipeline import plan
+from adaptive_smoothing.pipeline.commands.smoke import formats
 
 CONFIG = Path(__file__).parents[2] / "config"
 COUNTS = (20, 200)  # sizes that options with a number of images are given, in this order
@@ -28,7 +29,7 @@ def root(tmp_path_factory):
     formats.write_cifar10(folder)
     formats.write_cifar100(folder)
     formats.write_clothing1m(folder, train=14, test=14)
-    formats.write_image_folder(folder, "word")
+    image_folders.write_image_folder(folder, "word")
     return folder
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from json_fields import undocumented
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.pipeline import plan
@@ -95,13 +96,15 @@ def test_every_method_of_every_figure_that_compares_methods_is_in_the_table(tabl
 
 
 def test_a_figure_of_one_method_is_shown_where_it_is_named(tables, capsys):
-    assert cli.main(["accuracy", "mine", "fig10"]) == 0
+    assert cli.main(["accuracy", "paper_figures/mine/fig10.pdf"]) == 0
     assert capsys.readouterr().out.endswith("| 10 | symmetric 20 % | 30.0 (h₀ = 0.1) |\n")
 
 
 def test_json_has_the_numbers_and_null_where_one_seed_gives_no_spread(tables, capsys):
     assert cli.main(["accuracy", "mine", "fig7", "fig5", "--json"]) == 0
-    sam, *others = json.loads(capsys.readouterr().out)["accuracies"]
+    document = json.loads(capsys.readouterr().out)
+    assert undocumented(document, "accuracy") == set()
+    sam, *others = document["accuracies"]
     assert sam == {
         "figure": "fig7",
         "noise": "class-dependent κ = 0.1, β = 0.05",
@@ -133,15 +136,26 @@ def test_json_has_the_numbers_and_null_where_one_seed_gives_no_spread(tables, ca
             ["accuracy", "mine", "fig2"],
             "fig2 of scale 'mine' has no test accuracies; figures that have some: fig5, fig7, fig10",
         ),
-        (["accuracy", "mine", "fig55"], "unknown figure 'fig55'"),
-        (["accuracy", "my"], "unknown scale 'my'"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(project, arguments, message, capsys):
-    assert cli.main(arguments) == 1
+    assert cli.main(arguments) == (2 if message.startswith("unknown") else 1)
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("error: ") and message in printed.err and printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mine", "fig55"], "config/mine.yaml: unknown figure 'fig55' (did you mean 'fig5'?); legal: "),
+        (["my"], "config: unknown scale 'my'"),
+    ],
+)
+def test_a_figure_or_scale_that_does_not_exist_is_misuse(project, arguments, message, capsys):
+    assert cli.main(["accuracy", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(f"error: {message}")
 
 
 def test_a_scale_that_compares_nothing_says_so(project, capsys):

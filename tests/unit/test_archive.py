@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import synthetic
+from json_fields import undocumented
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.errors import UserError
@@ -108,7 +110,13 @@ def test_metrics_that_the_table_was_not_made_from_are_not_exported(made, tmp_pat
     shutil.copytree(made, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     synthetic.write_metrics(SCALE, next(iter(plan.load(SCALE).runs.values())), 7)
-    refused(capsys, "export", SCALE, "c.tar.xz", sentence=f"{FIG9} was not made from the ")
+    refused(
+        capsys,
+        "export",
+        SCALE,
+        "c.tar.xz",
+        sentence=f"{FIG9} is not what config/{SCALE}.yaml asks for: it was not made from the ",
+    )
 
 
 def test_figures_come_from_the_archive_alone_without_torch(project, made):
@@ -135,6 +143,38 @@ sys.exit(cli.main(["import", {str(project)!r}]))
     assert all(ours[file] == theirs[file] for file in results)
     for figure in figures:
         assert draw_record.table_named_in(figure) == sha256_of(f"results/{SCALE}/figures/{Path(figure).stem}.parquet")
+
+
+def document_of(capsys, *arguments: str) -> dict[str, Any]:
+    """Return what a command prints with --json: one document, whose fields are documented."""
+    assert cli.main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert undocumented(document, arguments[0]) == set()
+    return document
+
+
+def test_an_export_as_json(made, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(made)
+    file = str(tmp_path / "b.tar.xz")
+    exported = document_of(capsys, "export", SCALE, file)
+    assert exported == {
+        "scale": SCALE,
+        "archive": file,
+        "figures": ["fig2", "fig9"],
+        "runs": 3,
+        "bytes": Path(file).stat().st_size,
+    }
+
+
+def test_an_import_and_a_trace_as_json(project, capsys):
+    imported = document_of(capsys, "import", str(project))
+    assert set(TABLES) < set(imported["results"]) == {file for file in all_files(Path()) if file.endswith(".parquet")}
+    figures = {f"{paths.figure_base(SCALE, name)}.{suffix}" for name in ("fig2", "fig9") for suffix in ("pdf", "png")}
+    assert set(imported["figures"]) == figures
+    trace = document_of(capsys, "provenance", SCALE, "fig9", "--all")
+    assert trace["table"] == {"file": FIG9, "sha256": sha256_of(FIG9), "rows": 6}
+    assert {run["seconds"] for run in trace["runs"]} == {1.0, 2.0, 3.0}
+    assert all(run["metrics_here"] and run["specification"] for run in trace["runs"])
 
 
 def test_a_second_time_the_same_comes_out(project):

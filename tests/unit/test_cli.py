@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 import typer
+from json_fields import undocumented
 
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.pipeline import plan, snakemake_cli
 from adaptive_smoothing.pipeline.commands import cli, parameters
 from adaptive_smoothing.pipeline.commands.estimate import command as estimate_command
 from adaptive_smoothing.pipeline.commands.estimate.cost_model import CostEstimate
-from adaptive_smoothing.pipeline.commands.program import ForwardingCommand
+from snakemake_executor_plugin_submitit import doctor
 
 ROOT = Path(__file__).parents[2]
 MODULES = "adaptive_smoothing.pipeline.commands"
@@ -26,14 +27,14 @@ PROGRAM = Path(sys.executable).with_name("smoothing")
 HEAVY = {"torch", "pandas", "pyarrow", "numpy", "snakemake", "matplotlib", "submitit"}
 
 
-def subcommands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the words and the command of the program and of all its subcommands, hidden ones too."""
-    yield path, command
+def subcommands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words that call the program and all its subcommands, hidden ones too."""
+    yield path
     for name, inner in getattr(command, "commands", {}).items():
         yield from subcommands(inner, (*path, name))
 
 
-COMMANDS = [pytest.param(*found, id=" ".join(found[0])) for found in subcommands(typer.main.get_command(cli.app))]
+COMMANDS = [pytest.param(path, id=" ".join(path)) for path in subcommands(typer.main.get_command(cli.app))]
 
 
 @pytest.fixture
@@ -45,27 +46,30 @@ def project(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("path", "command"), COMMANDS)
-def test_help_has_examples_as_lines_and_fits_a_terminal(path, command, monkeypatch, capsys):
+@pytest.mark.parametrize("path", COMMANDS)
+def test_help_has_examples_as_lines_and_fits_a_terminal(path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     assert cli.main([*path, "--help"]) == 0
     text, errors = capsys.readouterr()
-    assert errors == "" and text.lower().startswith(" ".join(["usage: smoothing", *path]))
+    assert errors == "" and text.startswith(" ".join(["Usage: smoothing", *path]))
     assert max(map(len, text.splitlines())) <= 80
-    if not isinstance(command, ForwardingCommand):  # else another program's help
-        examples = text.split("Examples:\n")[1].splitlines()
-        assert len(examples) >= 2 and all(line.strip().startswith("smoothing ") for line in examples)
-        assert "...\n" not in text.partition("Commands:")[2], "a summary is cut off"
+    examples = text.split("Examples:\n")[1].splitlines()
+    assert len(examples) >= 2 and all(line.strip().startswith("smoothing ") for line in examples)
+    assert "...\n" not in text.partition("Commands:")[2], "a summary is cut off"
 
 
-@pytest.mark.parametrize(("path", "command"), COMMANDS)
-def test_an_unknown_option_is_a_misuse(path, command, project, capsys):
+@pytest.mark.parametrize("path", COMMANDS)
+def test_an_unknown_option_is_a_misuse(path, project, capsys):
     assert cli.main([*path, "--zzz"]) == 2
     text, errors = capsys.readouterr()
-    assert text == "" and "--zzz" in errors
-    if not isinstance(command, ForwardingCommand):
-        see = " ".join(["smoothing", *path])
-        assert errors == f"error: no such option: --zzz\nsee: {see} --help\n"
+    assert (text, errors) == ("", f"error: no such option: --zzz\nsee: {' '.join(['smoothing', *path])} --help\n")
+
+
+def test_the_readme_lists_every_subcommand():
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("| `smoothing …` | answers |\n")[1].split("\n\n")[0]
+    listed = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    commands = typer.main.get_command(cli.app).commands
+    assert listed == {name for name, command in commands.items() if not command.hidden}
 
 
 @pytest.mark.parametrize(
@@ -165,22 +169,6 @@ def answers(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, dict[
     return text, document
 
 
-def undocumented(document: dict[str, Any], command: str) -> set[str]:
-    """Return the fields of a document that docs/commands.md does not name in the command's section."""
-    section = (ROOT / "docs/commands.md").read_text(encoding="utf-8").split(f"### `smoothing {command}`\n")[1]
-    return set(fields(document)) - set(re.findall(r"`(\w+)`", section.split("\n### ")[0]))
-
-
-def fields(content: Any) -> Iterator[str]:
-    """Yield the keys of a document; those below `seconds` and `progress` are no fields of ours."""
-    for item in content if isinstance(content, list) else ():
-        yield from fields(item)
-    for key, value in content.items() if isinstance(content, dict) else ():
-        yield key
-        if key not in ("seconds", "progress", "versions", "specification", "code"):
-            yield from fields(value)
-
-
 def test_why_as_text_and_as_json_agree(project, monkeypatch, capsys):
     monkeypatch.setattr(snakemake_cli, "dry_run", jobs_of_fig9)
     text, document = answers(capsys, "why", "small")
@@ -232,6 +220,26 @@ def test_estimate_as_text_and_as_json_agree(project, monkeypatch, capsys):
         [f"of {row['method']}"] for row in document["methods"]
     ]
     assert all(remark in text for remark in document["remarks"])
+
+
+def test_the_doctor_gets_its_words(monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr(doctor, "main", lambda *given: calls.append(given) or 1)
+    assert cli.main(["doctor", "--json", "--timeout", "5", "--", "--partition=gpu", "--account=lab"]) == 1
+    assert cli.main(["doctor"]) == 1
+    words = ["--timeout", "5", "--json", "--", "--partition=gpu", "--account=lab"]
+    assert calls == [(words, "smoothing doctor"), (["--"], "smoothing doctor")]
+
+
+def test_the_doctor_without_slurm_answers_as_text_and_as_json(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert cli.main(["doctor", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert undocumented(document, "doctor") == set()
+    assert not document["healthy"] and all(finding["text"] in text for finding in document["findings"])
 
 
 def completed(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:

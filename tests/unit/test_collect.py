@@ -10,6 +10,7 @@ from synthetic import as_recorded
 
 from adaptive_smoothing.core import parquet
 from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.core.sources import MadeFrom, kept
 from adaptive_smoothing.results import collect
 from adaptive_smoothing.training.metrics import COST_COLUMNS, EPOCH_COLUMNS, RUN_COLUMNS, metrics_table
 
@@ -58,7 +59,7 @@ def test_the_table_is_that_of_reading_one_file_after_the_other(metrics, tmp_path
     parquet.write(
         expected,
         pa.concat_tables(bare, promote_options="default"),
-        {**DESCRIPTION, "code": CODE, "runs": sources, "mixed": []},
+        {**DESCRIPTION, "code": CODE, "runs": sources, "mixed": [], "sources": kept(MadeFrom())},
     )
     assert collected(metrics, tmp_path / "table.parquet") == expected.read_bytes()
 

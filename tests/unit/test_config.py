@@ -87,7 +87,11 @@ def test_a_mistake_in_a_setup_is_named_where_it_stands(tmp_path, path, value, se
         ("lr", float("inf"), ".lr: Infinity is not allowed; it must be a finite number"),
         ("lr", "fast", '.lr: "fast" is not allowed; it must be a number'),
         ("alpha", 1.2, ".alpha: 1.2 is not allowed; it must be less than or equal to 1"),
-        ("schedule/kind", "cosin", ".schedule.kind: unknown kind 'cosin' (did you mean 'cosine'?); legal: cosine, step"),
+        (
+            "schedule/kind",
+            "cosin",
+            ".schedule.kind: unknown kind 'cosin' (did you mean 'cosine'?); legal: cosine, step",
+        ),
         ("schedule/kind", None, ".schedule: key 'kind' is missing"),
         ("schedule/factor", None, ".schedule: key 'factor' is missing"),
         (
@@ -233,7 +237,8 @@ def test_a_noise_may_be_called_no(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1e-3", 1e-3), ("1.5E+2", 150.0), (".5", 0.5), ("-3", -3), ("1.", 1.0), ("0", 0), ("True", True)]
+    ("text", "value"),
+    [("1e-3", 1e-3), ("1.5E+2", 150.0), (".5", 0.5), ("-3", -3), ("1.", 1.0), ("0", 0), ("True", True)],
 )
 def test_numbers_and_truth_values_are_those_of_yaml_1_2(text, value):
     found = yaml.load(text, Loader=yaml_files.StrictLoader)

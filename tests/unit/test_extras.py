@@ -11,6 +11,7 @@ import yaml
 
 from adaptive_smoothing.core import parquet, paths, registry
 from adaptive_smoothing.core.errors import UserError
+from adaptive_smoothing.figures import extra_cost
 from adaptive_smoothing.figures._style import save, style_context
 from adaptive_smoothing.pipeline import plan, yaml_files
 from adaptive_smoothing.theory import moons
@@ -91,7 +92,7 @@ def epochs(method: str, level: float, seed: int) -> list[dict[str, Any]]:
         accuracy = (level + 0.01 * seed) * place / 2
         row = {"epoch": epoch, "diverged": False, "test_accuracy": accuracy, "test_nll": 1.0, "test_ece": 0.1 * level}
         row |= {"train_memorised": 0.2 * place, "gradient_evaluations": 40 * epoch * PASSES[method]}
-        row |= {"seconds": 10.0 + seed, "device": "cpu", "threads": 1}
+        row |= {"seconds": 10.0 + seed, "processor_seconds": 5.0 + seed, "device": "cpu", "threads": 1}
         rows.append(row)
     bins = {"count": [10 + seed, 0, 30], "confidence": [0.3, None, 0.9], "accuracy": [0.2, None, 0.8]}
     rows[-1] |= {f"test_bin_{name}": values for name, values in bins.items()}
@@ -175,9 +176,24 @@ def test_memorisation_and_cost_are_means_over_seeds_by_epoch():
     assert last["accuracy"] == pytest.approx(76) and last["accuracy_std"] == pytest.approx(1)
     cost = one(data_of("extra_cost", frame), "sam", epoch=10)
     assert cost["gradient_evaluations"] == 800 and cost["grid_gradient_evaluations"] == 1600
-    assert cost["seconds"] == pytest.approx(11) and cost["grid_seconds"] == pytest.approx(22)
+    assert cost["time"] == pytest.approx(6) and cost["grid_time"] == pytest.approx(12)
     ivon = one(data_of("extra_cost", frame), "ivon", epoch=10)
-    assert ivon["gradient_evaluations"] == 400 and math.isnan(ivon["grid_seconds"])
+    assert ivon["gradient_evaluations"] == 400 and math.isnan(ivon["grid_time"])
+
+
+@pytest.mark.parametrize(
+    ("change", "clock", "seconds"),
+    [
+        ({}, extra_cost.PROCESSOR, 6),
+        ({"device": "GPU A"}, extra_cost.WALL, 11),  # its processor waits for the GPU
+        ({"processor_seconds": None}, extra_cost.WALL, 11),  # a table of earlier code
+    ],
+)
+def test_time_is_the_processors_where_that_is_the_cost(change, clock, seconds, tmp_path):
+    frame = table().assign(**change)
+    cost = one(data_of("extra_cost", frame), "sam", epoch=10)
+    assert (cost["clock"], cost["time"]) == (clock, pytest.approx(seconds))
+    assert extra_cost.ABOUT[clock] in footer("extra_cost", frame, frame, tmp_path)
 
 
 @pytest.mark.parametrize("name", FROM_RUNS)
@@ -195,7 +211,7 @@ def test_each_row_of_panels_names_its_own_choice(name):
         texts = [axes.get_title(loc="left") for axes in row] + [
             t.get_text() for axes in row for t in axes.get_xticklabels()
         ]
-        assert {text[-7:] for text in texts if "ρ" in text} == {best}
+        assert {text[-8:] for text in texts if "ρ" in text} == {f"{best}*"}  # both values of ρ are ends of its grid
 
 
 def diverging(frame: pd.DataFrame, lost: "pd.Series[bool]") -> pd.DataFrame:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -298,18 +299,6 @@ def test_a_process_that_leaves_an_iteration_open_ends(folder, how):
     assert done.stderr.count("Traceback") == (1 if how == "raises" else 0)
 
 
-def test_too_little_shared_memory_is_said_before_the_first_batch(folder, names, monkeypatch):
-    free = files.check_shared_memory.__globals__["shutil"].disk_usage(folder)._replace(free=1 << 20)
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: free)
-    monkeypatch.setattr(files, "SHARED_MEMORY", folder)
-    batches = opened(folder, names, workers=2)
-    with pytest.raises(UserError, match=r"has 1 MB free, but 2 processes that decode images need 1 MB there; enlarge it"):
-        next(batches.shuffled(5, [], 0, 0))
-    assert len(next(opened(folder, names, workers=0).shuffled(5, [], 0, 0))[0]) == 5
-    monkeypatch.setattr(files, "SHARED_MEMORY", folder / "not there")
-    assert len(next(batches.in_order(5))) == 5
-
-
 @needs_proc
 def test_a_worker_that_is_killed_is_one_sentence(folder, names):
     batches = opened(folder, names * 50, workers=2)
@@ -320,3 +309,34 @@ def test_a_worker_that_is_killed_is_one_sentence(folder, names):
         os.kill(int(child), signal.SIGKILL)
     with pytest.raises(UserError, match=r"^a process that decodes images died \(DataLoader worker .*'threads'"):
         list(iterator)
+
+
+@pytest.mark.parametrize(("megabytes", "workers"), [(64, 8), (1, 1), (0, 0)])
+def test_a_small_shared_memory_takes_fewer_workers_and_says_so(monkeypatch, capsys, megabytes, workers):
+    """A container's default is 64 MB: batches of 100 small images fit, larger ones do not."""
+    room = SimpleNamespace(f_bavail=megabytes << 8, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda folder: room)
+    files._report_small_memory.cache_clear()
+    assert files._fitting(8, 200_000) == workers
+    assert ("is small" in capsys.readouterr().out) == (workers < 8)
+
+
+def test_without_shared_memory_as_a_folder_all_workers_work(monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "SHARED_MEMORY", str(tmp_path / "absent"))
+    assert files._fitting(8, 10**12) == 8
+
+
+def test_no_room_for_workers_gives_the_same_batches(folder, names, monkeypatch):
+    alone, _ = epoch(opened(folder, names), ["crop", "flip"], 1, 2)
+    monkeypatch.setattr(os, "statvfs", lambda folder: SimpleNamespace(f_bavail=0, f_frsize=4096))
+    monkeypatch.setattr(files.DataLoader, "_get_iterator", _no_workers(files.DataLoader._get_iterator))
+    few, _ = epoch(opened(folder, names, workers=2), ["crop", "flip"], 1, 2)
+    assert same(alone, few)
+
+
+def _no_workers(real):
+    def get_iterator(loader):
+        assert loader.num_workers == 0
+        return real(loader)
+
+    return get_iterator

@@ -169,11 +169,23 @@ def nested(path):
     [
         (linked, r"1 links to nothing \(.*/train/coat/0001\.png\)"),
         (linked_class, r"1 links to nothing \(.*/train/coat\); 1 classes in test/ only \(coat\)"),
-        (lambda path: path.with_suffix(".gif").write_bytes(b"x"), r"1 files that are neither PNG nor JPEG \(.*0001\.gif"),
-        (lambda path: path.rename(path.with_suffix(".WEBP")), r"1 files that are neither PNG nor JPEG \(.*0001\.WEBP\)"),
-        (lambda path: path.rename(path.parents[1] / "x.png"), r"1 images outside train/<class>/ and test/<class>/ \(.*x\.p"),
+        (
+            lambda path: path.with_suffix(".gif").write_bytes(b"x"),
+            r"1 files that are neither PNG nor JPEG \(.*0001\.gif",
+        ),
+        (
+            lambda path: path.rename(path.with_suffix(".WEBP")),
+            r"1 files that are neither PNG nor JPEG \(.*0001\.WEBP\)",
+        ),
+        (
+            lambda path: path.rename(path.parents[1] / "x.png"),
+            r"1 images outside train/<class>/ and test/<class>/ \(.*x\.p",
+        ),
         (nested, r"1 images outside train/<class>/ and test/<class>/ \(.*/train/coat/more/0001\.png\)"),
-        (lambda path: os.mkfifo(path.parent / "y.jpg"), r"1 images outside train/<class>/ and test/<class>/ \(.*y\.jpg\)"),
+        (
+            lambda path: os.mkfifo(path.parent / "y.jpg"),
+            r"1 images outside train/<class>/ and test/<class>/ \(.*y\.jpg\)",
+        ),
     ],
 )
 def test_an_image_that_would_not_be_taken_is_an_error(root, change, problem):

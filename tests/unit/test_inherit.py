@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from adaptive_smoothing.core import paths
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import inherit, plan, scale_files, yaml_files
+from adaptive_smoothing.pipeline.validation import Place
 
 ROOT = Path(__file__).parents[2]
 PAPER = scale_files.load_scale(ROOT / "config/paper.yaml")
@@ -63,7 +64,7 @@ def test_an_heir_is_the_other_scale_but_for_its_overrides(tmp_path):
 
 
 def test_the_example_of_the_documentation_says_what_its_text_says(tmp_path):
-    text = re.search(r"```yaml\n(.*?)```", (ROOT / "docs/scales.md").read_text(), re.DOTALL)[1]
+    *_, text = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/scales.md").read_text(), re.DOTALL)
     assert len(text.splitlines()) <= 10
     scale = loaded(tmp_path, text)
     assert scale.setups["cifar10"].dataset == "flowers"
@@ -137,8 +138,8 @@ def test_an_heir_of_an_heir(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ({**HEIR, "lable": 1}, ": unknown key 'lable'; legal: cut, inherits, overrides"),
-        ({**HEIR, "setups": {}}, ": unknown key 'setups'; legal: cut, inherits, overrides"),
+        ({**HEIR, "lable": 1}, ": unknown key 'lable'; legal: add, cut, inherits, overrides"),
+        ({**HEIR, "setups": {}}, ": unknown key 'setups'; legal: add, cut, inherits, overrides"),
         ({"inherits": "paper"}, ": key 'overrides' is missing"),
         ({**HEIR, "overrides": [1]}, ", overrides: [1] is not allowed; it must be a mapping"),
         ({**HEIR, "overrides": {}}, ": key 'label' is missing"),
@@ -191,7 +192,7 @@ def test_an_heir_of_an_heir(tmp_path):
             ", overrides.figures.fig5.runs[0]: key 'noises'",
         ),
         (heir(data_variant="x"), ", overrides: data_variant 'x' needs data_root"),
-        (heir(cut={"epoch": 1}), ", cut: unknown key 'epoch' (did you mean 'epochs'?); legal: epochs, grids"),
+        (heir(cut={"epoch": 1}), ", cut: unknown key 'epoch' (did you mean 'epochs'?); legal: epochs, figures, grids"),
         (heir(cut={"epochs": 0}), ", cut.epochs: 0 is not allowed; it must be greater than or equal to 1"),
         (heir(cut={"grids": "first"}), ", cut.grids: unknown value 'first'; legal: ends"),
         (heir("papper"), ", inherits: unknown scale 'papper' (did you mean 'paper'?); legal: middle, paper"),
@@ -341,3 +342,50 @@ def test_a_change_in_the_papers_scale_is_rehearsed_by_itself(tmp_path):
 
 def test_the_rehearsal_draws_in_a_folder_of_its_own():
     assert paths.figure_files("rehearsal", "fig7")[0] == "paper_figures/rehearsal/fig7.pdf"
+
+
+def test_what_is_added_goes_behind_what_is_inherited(tmp_path):
+    runs = [{"setup": "cifar10", "noises": ["pair30"], "methods": {"ols": {}}}]
+    content = heir() | {"add": {"noises": {"pair30": {"kind": "pair", "rate": 0.3}}, "seeds": [7]}}
+    content["add"]["figures"] = {"fig5": {"runs": runs}}
+    scale = loaded(tmp_path, content)
+    assert scale.seeds == (*PAPER.seeds, 7)
+    assert scale.noises.keys() - PAPER.noises.keys() == {"pair30"}
+    *inherited, added = scale.figures["fig5"].runs
+    assert tuple(inherited) == PAPER.figures["fig5"].runs
+    assert (added.noises, added.methods) == (("pair30",), {"ols": {}})
+    assert scale.extras["extra_cost"].runs == scale.figures["fig5"].runs  # they have the runs of Fig. 5
+    assert scale.figures["fig7"] == PAPER.figures["fig7"]
+
+
+@pytest.mark.parametrize(
+    ("addition", "sentence"),
+    [
+        ({"data_seed": 1}, "add.data_seed: has a value already; write the new one under 'overrides'"),
+        ({"seeds": 3}, "add.seeds: has a value already; write the new one under 'overrides'"),
+        ({"figures": {"fig5": {"title": "x"}}}, "add.figures.fig5.title: has a value already; "),
+        ({"figures": {"fig9": None}}, "add.figures.fig9: null adds nothing; write it under 'overrides'"),
+    ],
+)
+def test_an_addition_never_replaces(tmp_path, addition, sentence):
+    assert refused(tmp_path, heir() | {"add": addition}).startswith(f"mine.yaml, {sentence}")
+
+
+def test_a_cut_keeps_the_figures_that_it_names(tmp_path):
+    scale = loaded(tmp_path, heir(cut={"figures": ["fig5", "extra_cost"]}))
+    assert (list(scale.figures), list(scale.extras)) == (["fig5"], ["extra_cost"])
+    assert scale.figures["fig5"] == PAPER.figures["fig5"]
+    found = refused(tmp_path, heir(cut={"figures": ["fig55"]}))
+    assert found.startswith("mine.yaml, cut.figures: unknown figure 'fig55' (did you mean 'fig5'?); legal: ")
+
+
+def test_a_method_of_ones_own_is_added_as_the_documentation_says():
+    text = re.search(r"```yaml\n(inherits: small.*?)```", (ROOT / "docs/scales.md").read_text(), re.DOTALL)[1]
+    content = inherit.Heir.model_validate(yaml.load(text, Loader=yaml_files.StrictLoader))
+    small = scale_files.load_scale(ROOT / "config/small.yaml").model_dump(exclude_unset=True)
+    inherit.check(content, small, Place("mine.yaml"))
+    scale = inherit.expand(content, small)
+    assert list(scale["figures"]) == ["fig5"]
+    assert [sorted(grid["methods"]) for grid in scale["figures"]["fig5"]["runs"]] == [["ivon", "ls", "sam"], ["maxsup"]]
+    sgd = small["setups"]["digits"]["methods"]["ls"]
+    assert sgd.items() <= {**scale["setups"]["digits"]["methods"]["maxsup"]}.items()

@@ -49,7 +49,7 @@ def test_the_clock_of_the_file_system_decides(tmp_path, monkeypatch):
 
 def test_a_folder_that_takes_no_probe_leaves_this_machines_clock(tmp_path):
     with pytest.raises(UserError, match="in the future"):
-        inputs.accept([made(tmp_path, "a", 1800)], "/nonexistent")
+        inputs.accept([made(tmp_path, "a", 1800)], str(tmp_path / "absent"))
 
 
 def test_results_are_kept_until_a_job_has_them_as_inputs(tmp_path):

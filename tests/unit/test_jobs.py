@@ -1,8 +1,13 @@
 """What the Snakefile asks of a machine before anything starts."""
 
 import os
+import pwd
 import subprocess
 import sys
+
+import pytest
+
+from adaptive_smoothing.pipeline.runtime import execute, jobs, orphans
 
 
 def test_a_disk_without_room_stops_snakemake_before_anything_starts(tmp_path):
@@ -17,3 +22,60 @@ def test_a_disk_without_room_stops_snakemake_before_anything_starts(tmp_path):
     assert done.returncode == 1
     assert done.stderr == f"cannot write in {tmp_path}: File too large; nothing was started\n"
     assert os.listdir(tmp_path) == []
+
+
+def test_jobs_get_an_environment_that_does_not_depend_on_where_snakemake_was_started(monkeypatch):
+    """From a notebook, from a terminal without UTF-8, in a container whose user has no name."""
+
+    def nameless(number):
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr(os, "environ", {"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
+    monkeypatch.setattr(pwd, "getpwuid", nameless)
+    jobs.offer_environment()
+    assert os.environ["MPLBACKEND"] == "Agg"
+    assert os.environ["PYTHONUTF8"] == "1"
+    assert os.environ["USER"] == f"user-{os.getuid()}"
+    assert os.environ[orphans.VARIABLE].split(" ")[1] == str(os.getpid())
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "no such backend"])
+def test_figures_are_drawn_whatever_backend_a_notebook_names(backend):
+    code = "from adaptive_smoothing.figures import _style; import matplotlib; print(matplotlib.get_backend())"
+    environment = {**os.environ, "MPLBACKEND": backend}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.lower()) == (0, "agg\n"), done.stderr
+
+
+TALKS = "import sys\ndef talk(lines):\n    for _ in range(lines): log('x' * 100)\n    print('end', file=sys.stderr)\n"
+
+
+@pytest.fixture
+def talking(tmp_path, monkeypatch):
+    """A job that logs much."""
+    text = f"from adaptive_smoothing.core.log import log\n{TALKS}"
+    (tmp_path / "talking_job.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "talking_job:talk"
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "absent/log", "."])
+def test_a_log_that_cannot_be_written_costs_no_job(talking, tmp_path, monkeypatch, capfd, place):
+    """A full disk, a folder that is gone or read-only."""
+    monkeypatch.chdir(tmp_path)
+    assert execute.execute(talking, place, {"lines": 500}) == 0
+    said = capfd.readouterr().err
+    assert ("cannot be written" in said and "end" in said) == (place != "/dev/full")
+    assert execute.execute("talking_job:absent", place, {}) == 1
+    assert capfd.readouterr().err.count("error: AttributeError") == 1
+
+
+def test_a_closed_terminal_changes_no_status(talking, tmp_path):
+    code = (
+        "import os, sys; from adaptive_smoothing.pipeline.runtime import execute\n"
+        "read, write = os.pipe(); os.close(read); os.dup2(write, 2)\n"
+        "os._exit(execute.execute('talking_job:absent', 'log', {}) + 40)"
+    )
+    done = subprocess.run([sys.executable, "-c", f"import sys; sys.path.append('.')\n{code}"], cwd=tmp_path)
+    assert done.returncode == 41
+    assert "error: AttributeError" in (tmp_path / "log").read_text()

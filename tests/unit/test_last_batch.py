@@ -28,7 +28,9 @@ def test_it_is_refused_where_one_pixel_is_left(digits, model, batch_size, refuse
     spec = specification("sam", batch_size=batch_size, model={"name": model})
     prepared, state = storage.open_prepared(digits / "digits"), torch.get_rng_state()
     if refused:
-        with pytest.raises(UserError, match=rf"batch_size {batch_size} is not allowed; 177 training images leave a last"):
+        with pytest.raises(
+            UserError, match=rf"batch_size {batch_size} is not allowed; 177 training images leave a last"
+        ):
             check_last_batch(spec, prepared, SIZE)
     else:
         check_last_batch(spec, prepared, SIZE)

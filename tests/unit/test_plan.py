@@ -1,5 +1,6 @@
 """From a scale to runs: shared ones once, stable names, and no heavy import."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.pipeline import plan, yaml_files
+from adaptive_smoothing.pipeline import plan, stages, yaml_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,6 +101,50 @@ def test_colliding_names_are_told_apart_by_a_digest(tmp_path):
     runs = [run for run in small_with(tmp_path, twice).runs.values() if "-lr0.123457-" in run.name]
     assert len(runs) == 2 * 3 * 3
     assert len({run.spec.hyperparameters["lr"] for run in runs}) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("train", "cannot be called 'train', as a rule is"),
+        ("all", "cannot be called 'all', as a rule is"),
+        ("extras", "cannot be called 'extras', as a rule is"),
+        ("mini (copy)", "must consist of letters, digits, '_' and '.'"),
+        ("a-b", "must consist of letters, digits, '_' and '.'"),
+        ("fig7.pdf", "must not end like a picture's, in '.pdf'"),
+    ],
+)
+def test_a_scale_of_a_name_that_cannot_be_a_target_stops_no_other(tmp_path, name, why):
+    for scale in (name, "mine"):
+        (tmp_path / f"{scale}.yaml").write_text("")
+    (tmp_path / "._mine.yaml").write_bytes(b"\0")  # as macOS leaves them
+    (tmp_path / "old.yaml").mkdir()
+    names, (problem,) = plan.target_names(tmp_path)
+    assert names == ["mine"]
+    assert str(problem).startswith(f"{tmp_path / name}.yaml: a scale") and why in str(problem)
+    assert str(problem).endswith("; rename the file")
+    with pytest.raises(UserError, match="rename the file"):
+        plan.Plan(name, tmp_path)
+
+
+def test_names_of_shipped_scales_can_be_targets():
+    assert plan.target_names(ROOT / "config") == (plan.scale_names(ROOT / "config"), [])
+
+
+def test_no_rule_is_missing_among_the_names_that_scales_cannot_have():
+    texts = [path.read_text() for path in (ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk"))]
+    rules = {name for text in texts for name in re.findall(r"^(?:rule|use rule \w+ as) (\w+)(?:| with):$", text, re.M)}
+    assert rules == stages.RULES
+
+
+def test_a_folder_without_scales_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        plan.check_folder(Path("/the/project"))
+    message = f"there is no folder 'config' in {tmp_path}; start Snakemake in the project's, /the/project"
+    assert str(caught.value) == message
+    (tmp_path / "config").mkdir()
+    plan.check_folder(Path("/the/project"))
 
 
 def scale_folder(folder, **scales):

@@ -20,7 +20,7 @@ IVON = "digits_weak-small_cnn/weak_annotator/ivon/seed0"
 
 def change_lr(scale):
     scale["setups"]["digits_weak"]["methods"]["ls"]["lr"] = 5.0
-    scale["setups"]["digits_weak"]["epochs"] = 3
+    scale["setups"]["digits_weak"]["epochs"] += 1
 
 
 @pytest.fixture
@@ -63,11 +63,10 @@ def test_an_edited_scale_differs_in_its_runs_and_tables_whatever_their_times_say
     content["figures"]["fig9"]["title"] = "Another title"
     edited = synthetic.write_scale(SCALE, content)
     found = differing(edited)
-    runs = [run for run in edited.runs.values()]
-    assert found.keys() == {*map(metrics_file, runs), TABLE}
+    assert found.keys() == {*map(metrics_file, edited.runs.values()), TABLE}
     what = found[metrics_file(edited.run("digits_weak-small_cnn/weak_annotator/ls-alpha0.3/seed0"))]
     before = planned.run("digits_weak-small_cnn/weak_annotator/ls-alpha0.3/seed0").spec.epochs
-    assert f"'specification.epochs' is {before} in its record but 3 in the plan" in what
+    assert f"'specification.epochs' is {before} in its record but {before + 1} in the plan" in what
     assert "'specification.hyperparameters.lr'" in what and "5.0 in the plan" in what
     assert "'title' is " in found[TABLE]
     assert differing(edited, "fig2") == {}
@@ -133,9 +132,15 @@ def test_a_damaged_record_is_named(planned):
     assert differing(planned)[file] == "its record cannot be read"
 
 
-def test_a_deleted_run_is_no_difference(planned):
-    Path(metrics_file(planned.run(IVON))).unlink()
+def test_a_deleted_run_is_no_difference_but_is_asked_for(planned):
+    assert planned.deleted_files() == []
+    file = metrics_file(planned.run(IVON))
+    Path(file).unlink()
     assert differing(planned) == {}
+    assert planned.deleted_files() == planned.deleted_files([planned.figure("fig9")]) == [file]
+    assert planned.deleted_files([planned.figure("fig2")]) == []
+    Path(TABLE).unlink()  # it is to be made itself, and asks for its runs
+    assert planned.deleted_files() == []
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,14 @@ def test_a_job_that_the_cluster_has_waits_and_says_what_became_of_it_before():
     assert (waiting.kind, waiting.why) == ("waiting", "submitted to the cluster as 7_1; stopped at epoch 3/40")
 
 
+def test_results_that_the_plan_did_not_ask_for_wait_unless_they_are_trained_again():
+    metrics()
+    differing = run_states.state_of("tiny", RUN, False, {}, differs="'epochs' is 2 in its record")
+    assert differing.kind == "waiting" and differing.why.endswith("asks for: 'epochs' is 2 in its record")
+    record(phase="training", pid=os.getpid(), process_started=psutil.Process().create_time())
+    assert run_states.state_of("tiny", RUN, False, {}, differs="'epochs' is 2").kind == "running"
+
+
 def test_stale_results_wait():
     metrics()
     log("error: of another time")

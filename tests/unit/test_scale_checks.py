@@ -41,22 +41,34 @@ FIG7 = {"title": "x", "runs": runs(noises=["kappa0.1", "kappa0.2"])}
 
 def kappa(*options: tuple[float, float]) -> list[Any]:
     """Return edits that give the first noises κ and β."""
-    return [(f"noises/kappa0.{n}", {"kind": "class_dependent", "kappa": k, "beta": b}) for n, (k, b) in enumerate(options, 1)]
+    return [
+        (f"noises/kappa0.{n}", {"kind": "class_dependent", "kappa": k, "beta": b})
+        for n, (k, b) in enumerate(options, 1)
+    ]
 
 
 @pytest.mark.parametrize(
     ("edits", "sentence"),
     [
         # kinds that need runs, and kinds that draw none
-        ([("figures/fig5/runs", None)], ", figures.fig5: key 'runs' is missing; a figure of kind 'accuracy_over_grid' is"),
+        (
+            [("figures/fig5/runs", None)],
+            ", figures.fig5: key 'runs' is missing; a figure of kind 'accuracy_over_grid' is",
+        ),
         ([("figures/fig7/runs", [])], ", figures.fig7: key 'runs' is missing; a figure of kind 'fig7' is drawn from"),
         ([("figures/fig3/runs", [])], ", figures.fig3: key 'runs' is missing"),
         ([("figures/fig4/runs", [])], ", figures.fig4: key 'runs' is missing"),
         ([("extras/extra_cost/runs", None)], ", extras.extra_cost: key 'runs' is missing"),
         ([("figures/fig2/runs", runs())], ", figures.fig2.runs: a figure of kind 'fig2' draws no runs; remove the key"),
-        ([("extras/extra_moons/runs", runs())], ", extras.extra_moons.runs: a figure of kind 'extra_moons' draws no runs"),
+        (
+            [("extras/extra_moons/runs", runs())],
+            ", extras.extra_moons.runs: a figure of kind 'extra_moons' draws no runs",
+        ),
         # Fig. 7
-        ([("figures/fig7/runs/0/noises", ["pair20"])], ", figures.fig7.runs[0].noises: noise 'pair20' has no κ, over wh"),
+        (
+            [("figures/fig7/runs/0/noises", ["pair20"])],
+            ", figures.fig7.runs[0].noises: noise 'pair20' has no κ, over wh",
+        ),
         (
             [("figures/fig7/runs/0/noises", ["kappa0.1", "clean"])],
             ", figures.fig7.runs[0].noises: noise 'clean' has no κ",
@@ -87,10 +99,19 @@ def kappa(*options: tuple[float, float]) -> list[Any]:
             [("figures/fig10/runs/0/methods/ivon", {})],
             ", figures.fig10.runs: kind 'fig10' needs a grid of at least two values of 'hess_init'",
         ),
-        ([("figures/fig10/runs/0/methods", {"sam": {"rho": [0.1]}})], ", figures.fig10.runs[0].methods: 'sam' has no 'h"),
+        (
+            [("figures/fig10/runs/0/methods", {"sam": {"rho": [0.1]}})],
+            ", figures.fig10.runs[0].methods: 'sam' has no 'h",
+        ),
         # Fig. 3 and 4
-        ([("figures/fig3/label_noise_mc_samples", None)], ", figures.fig3: key 'label_noise_mc_samples' is missing; a f"),
-        ([("figures/fig4/label_noise_mc_samples", None)], ", figures.fig4: key 'label_noise_mc_samples' is missing; a f"),
+        (
+            [("figures/fig3/label_noise_mc_samples", None)],
+            ", figures.fig3: key 'label_noise_mc_samples' is missing; a f",
+        ),
+        (
+            [("figures/fig4/label_noise_mc_samples", None)],
+            ", figures.fig4: key 'label_noise_mc_samples' is missing; a f",
+        ),
         (
             [("figures/fig3/runs/0/methods", {"ls": {"alpha": [0.1]}})],
             ", figures.fig3.runs[0].methods: kind 'fig3' draws the label noise of a posterior, and 'ls' has none",
@@ -115,8 +136,14 @@ def kappa(*options: tuple[float, float]) -> list[Any]:
             [("figures/fig4/options/classes", [0, 10])],
             ", figures.fig4.options.classes: [0, 10] is not allowed; dataset 'digits' has the classes 0 to 9",
         ),
-        ([("figures/fig4/options/classes", [])], ", figures.fig4.options.classes: [] is not allowed; it must not be empty"),
-        ([("figures/fig2/options/variances", [])], ", figures.fig2.options.variances: [] is not allowed; it must not be"),
+        (
+            [("figures/fig4/options/classes", [])],
+            ", figures.fig4.options.classes: [] is not allowed; it must not be empty",
+        ),
+        (
+            [("figures/fig2/options/variances", [])],
+            ", figures.fig2.options.variances: [] is not allowed; it must not be",
+        ),
         # runs that a figure would take for seeds of one
         (
             [("setups/longer", setup(epochs=41)), ("figures/fig5/runs", runs() + runs(setup="longer"))],
@@ -136,25 +163,46 @@ def test_a_figure_that_its_kind_cannot_draw_is_refused(tmp_path, edits, sentence
     ("edits", "sentence"),
     [
         # sizes
-        ([("datasets/digits/options/test_size", 5000)], ", datasets.digits.options.test_size: 5000 is not allowed; for d"),
+        (
+            [("datasets/digits/options/test_size", 5000)],
+            ", datasets.digits.options.test_size: 5000 is not allowed; for d",
+        ),
         (
             [("datasets/digits/options/test_size", 9)],
             ", datasets.digits.options.test_size: 9 is not allowed; for digits it must be 10 to 1787",
         ),
-        ([("datasets/digits_weak/options/test_size", 1790)], ", datasets.digits_weak.options.test_size: 1790 is not all"),
-        ([("datasets/digit_pairs/options/test_size", 1790)], ", datasets.digit_pairs.options.test_size: 1790 is not all"),
+        (
+            [("datasets/digits_weak/options/test_size", 1790)],
+            ", datasets.digits_weak.options.test_size: 1790 is not all",
+        ),
+        (
+            [("datasets/digit_pairs/options/test_size", 1790)],
+            ", datasets.digit_pairs.options.test_size: 1790 is not all",
+        ),
         (
             [("datasets/digits/validation", 800)],
             ", datasets.digits.validation: 800 is not allowed; the dataset has 800 training images, so it must be at m",
         ),
-        ([("datasets/digit_pairs/validation", 2000)], ", datasets.digit_pairs.validation: 2000 is not allowed; the datas"),
+        (
+            [("datasets/digit_pairs/validation", 2000)],
+            ", datasets.digit_pairs.validation: 2000 is not allowed; the datas",
+        ),
         (
             [("datasets/cifar", {**CIFAR, "options": {"train_size": 50001}})],
             ", datasets.cifar.options.train_size: 50001 is not allowed; for cifar10 it must be 1 to 50000",
         ),
-        ([("datasets/cifar", {**CIFAR, "options": {"test_size": 10001}})], ", datasets.cifar.options.test_size: 10001 is"),
-        ([("datasets/cifar", {**CIFAR, "options": {"pixels": 33}})], ", datasets.cifar.options.pixels: 33 is not allowed"),
-        ([("datasets/cifar", {**CIFAR, "validation": 1000})], ", datasets.cifar.validation: 1000 is not allowed; the da"),
+        (
+            [("datasets/cifar", {**CIFAR, "options": {"test_size": 10001}})],
+            ", datasets.cifar.options.test_size: 10001 is",
+        ),
+        (
+            [("datasets/cifar", {**CIFAR, "options": {"pixels": 33}})],
+            ", datasets.cifar.options.pixels: 33 is not allowed",
+        ),
+        (
+            [("datasets/cifar", {**CIFAR, "validation": 1000})],
+            ", datasets.cifar.validation: 1000 is not allowed; the da",
+        ),
         # images that a model cannot take
         (
             [("setups/digits/model", {"name": "resnet50", "options": {"weights": "random"}})],
@@ -167,8 +215,8 @@ def test_a_figure_that_its_kind_cannot_draw_is_refused(tmp_path, edits, sentence
         # a last batch of one image under batch normalisation: 600 training images
         (
             [("setups/digits/model", {"name": "resnet34"}), ("setups/digits/batch_size", 599)],
-            ", setups.digits.batch_size: 599 is not allowed; 600 training images leave a last batch of one image, which "
-            "the batch normalisation of resnet34 cannot take at 8 × 8 pixels; choose another batch_size",
+            ", setups.digits.batch_size: 599 is not allowed; 600 training images leave a last batch of one image, "
+            "which the batch normalisation of resnet34 cannot take at 8 × 8 pixels; choose another batch_size",
         ),
         (
             [("setups/digits/model", {"name": "resnet34"}), ("setups/digits/batch_size", 1)],
@@ -188,10 +236,22 @@ def test_a_figure_that_its_kind_cannot_draw_is_refused(tmp_path, edits, sentence
         ([("noise_seed", 2**32)], ", noise_seed: 4294967296 is not allowed"),
         ([("figures/fig5/runs/0/seeds", [2**40])], ", figures.fig5.runs[0].seeds[0]: 1099511627776 is not allowed"),
         ([("extras/extra_moons/options/seed", 2**32)], ", extras.extra_moons.options.seed: 4294967296 is not allowed"),
-        ([("setups/digits/methods/ivon/beta1", 1)], ", setups.digits.methods.ivon.beta1: 1 is not allowed; it must be l"),
-        ([("setups/digits/methods/ivon/beta2", 1.0)], ", setups.digits.methods.ivon.beta2: 1.0 is not allowed; it must"),
-        ([("setups/digits/methods/ivon/hess_init", 0)], ", setups.digits.methods.ivon.hess_init: 0 is not allowed; it "),
-        ([("setups/digits/methods/ls/momentum", 1)], ", setups.digits.methods.ls.momentum: 1 is not allowed; it must be"),
+        (
+            [("setups/digits/methods/ivon/beta1", 1)],
+            ", setups.digits.methods.ivon.beta1: 1 is not allowed; it must be l",
+        ),
+        (
+            [("setups/digits/methods/ivon/beta2", 1.0)],
+            ", setups.digits.methods.ivon.beta2: 1.0 is not allowed; it must",
+        ),
+        (
+            [("setups/digits/methods/ivon/hess_init", 0)],
+            ", setups.digits.methods.ivon.hess_init: 0 is not allowed; it ",
+        ),
+        (
+            [("setups/digits/methods/ls/momentum", 1)],
+            ", setups.digits.methods.ls.momentum: 1 is not allowed; it must be",
+        ),
         ([("setups/digits/batch_size", 2**40)], ", setups.digits.batch_size: 1099511627776 is not allowed"),
         # schedules
         (
@@ -221,25 +281,73 @@ def test_a_size_or_bound_that_cannot_be_is_refused(tmp_path, edits, sentence):
     [
         ("seeds", [0, 1, 0], ", seeds: [0, 1, 0] is not allowed; it holds 0 twice"),
         ("figures/fig5/runs/0/seeds", [1, 1], ", figures.fig5.runs[0].seeds: [1, 1] is not allowed; it holds 1 twice"),
-        ("figures/fig5/runs/0/noises", ["pair20", "pair20"], ', figures.fig5.runs[0].noises: ["pair20", "pair20"] is n'),
-        ("figures/fig5/runs/0/methods/ls/alpha", [0.1, 0.10], ", figures.fig5.runs[0].methods.ls.alpha: [0.1, 0.1] is n"),
-        ("figures/fig5/runs/0/methods/ls/alpha", [0, 0.0], ", figures.fig5.runs[0].methods.ls.alpha: [0, 0.0] is not al"),
+        (
+            "figures/fig5/runs/0/noises",
+            ["pair20", "pair20"],
+            ', figures.fig5.runs[0].noises: ["pair20", "pair20"] is n',
+        ),
+        (
+            "figures/fig5/runs/0/methods/ls/alpha",
+            [0.1, 0.10],
+            ", figures.fig5.runs[0].methods.ls.alpha: [0.1, 0.1] is n",
+        ),
+        (
+            "figures/fig5/runs/0/methods/ls/alpha",
+            [0, 0.0],
+            ", figures.fig5.runs[0].methods.ls.alpha: [0, 0.0] is not al",
+        ),
         ("figures/fig2/options/variances", [1, 1], ", figures.fig2.options.variances: [1, 1] is not allowed; it holds"),
-        ("setups/digits/augment", ["crop", "crop"], ', setups.digits.augment: ["crop", "crop"] is not allowed; it hold'),
-        ("figures/fig5/runs/0/methods/ls/alpha", [], ", figures.fig5.runs[0].methods.ls.alpha: [] is not allowed; it m"),
+        (
+            "setups/digits/augment",
+            ["crop", "crop"],
+            ', setups.digits.augment: ["crop", "crop"] is not allowed; it hold',
+        ),
+        (
+            "figures/fig5/runs/0/methods/ls/alpha",
+            [],
+            ", figures.fig5.runs[0].methods.ls.alpha: [] is not allowed; it m",
+        ),
         ("seeds", 0, ", seeds: 0 is not allowed; it must be a list"),
-        ("setups/digits/methods/ls/lr", "0.03", ', setups.digits.methods.ls.lr: "0.03" is not allowed; it must be a nu'),
-        ("figures/fig5/runs/0/methods/ls/alpha", ["0.1"], ", figures.fig5.runs[0].methods.ls.alpha: \"0.1\" is not allo"),
-        ("setups/digits/epochs", "40", ', setups.digits.epochs: "40" is not allowed; it must be a whole number; write i'),
+        (
+            "setups/digits/methods/ls/lr",
+            "0.03",
+            ', setups.digits.methods.ls.lr: "0.03" is not allowed; it must be a nu',
+        ),
+        ("figures/fig5/runs/0/methods/ls/alpha", ["0.1"], ', figures.fig5.runs[0].methods.ls.alpha: "0.1" is not allo'),
+        (
+            "setups/digits/epochs",
+            "40",
+            ', setups.digits.epochs: "40" is not allowed; it must be a whole number; write i',
+        ),
         ("setups/digits/epochs", 40.0, ", setups.digits.epochs: 40.0 is not allowed; it must be a whole number"),
         ("setups/digits/epochs", True, ", setups.digits.epochs: true is not allowed; it must be a whole number"),
-        ("setups/digits/methods/ls/lr", True, ", setups.digits.methods.ls.lr: true is not allowed; it must be a number"),
-        ("setups/digits/performance", {"bf16": 1}, ", setups.digits.performance.bf16: 1 is not allowed; it must be true"),
-        ("setups/digits/performance", {"bf16": "yes"}, ', setups.digits.performance.bf16: "yes" is not allowed; it must'),
+        (
+            "setups/digits/methods/ls/lr",
+            True,
+            ", setups.digits.methods.ls.lr: true is not allowed; it must be a number",
+        ),
+        (
+            "setups/digits/performance",
+            {"bf16": 1},
+            ", setups.digits.performance.bf16: 1 is not allowed; it must be true",
+        ),
+        (
+            "setups/digits/performance",
+            {"bf16": "yes"},
+            ', setups.digits.performance.bf16: "yes" is not allowed; it must',
+        ),
         ("label", 2024, ", label: 2024 is not allowed; it must be a text; write it in quotes"),
-        ("figures/fig5/runs/0/noises", [0.1], ", figures.fig5.runs[0].noises[0]: 0.1 is not allowed; it must be a text;"),
+        (
+            "figures/fig5/runs/0/noises",
+            [0.1],
+            ", figures.fig5.runs[0].noises[0]: 0.1 is not allowed; it must be a text;",
+        ),
         ("data_root", "", ', data_root: "" is not allowed; it must name a folder'),
-        ("data_root", "$NO_SUCH_PLACE/data", ', data_root: "$NO_SUCH_PLACE/data" is not allowed; the variable NO_SUCH_P'),
+        (
+            "data_root",
+            "$NO_SUCH_PLACE/data",
+            ', data_root: "$NO_SUCH_PLACE/data" is not allowed; the variable NO_SUCH_P',
+        ),
         ("datasets/digits/mirrors", ["${NO_SUCH_PLACE}"], ', datasets.digits.mirrors[0]: "${NO_SUCH_PLACE}" is not al'),
         (
             "setups/digits/model",
@@ -268,8 +376,11 @@ def test_what_is_written_as_another_thing_is_refused(tmp_path, path, value, sent
         [("setups/digits/methods/ivon/schedule/warmup_epochs", 40)],
         [("seeds", [2**32 - 1])],
         [("datasets/own", {**IMAGES, "validation": 5000}), ("setups/own", setup(dataset="own", batch_size=1))],
-        [("setups/twin", setup(dataset="twin")), ("datasets/twin", SMALL["datasets"]["digits"])]
-        + [("figures/fig5/runs", runs() + runs(setup="twin"))],
+        [
+            ("setups/twin", setup(dataset="twin")),
+            ("datasets/twin", SMALL["datasets"]["digits"]),
+            ("figures/fig5/runs", runs() + runs(setup="twin")),
+        ],
         [("figures/fig5/runs", runs(methods={"ivon": {}}) + runs(methods={"ls": {"alpha": [0.1]}}))],
         [("figures/fig5/runs/0/methods", {"ivon": {}})],  # a level line alone
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from json_fields import undocumented
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.pipeline import plan
@@ -121,6 +122,7 @@ def test_an_own_method_is_picked_by_the_axes_that_the_figures_show(project, caps
     assert cli.main(["tune", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["scale"], document["tunes"]) == ("tuning", "small")
+    assert undocumented(document, "tune") == set()
     (pick,) = document["picks"]
     assert (pick["method"], pick["choice"]) == ("ols", {"lr": 0.1, "weight_decay": 0.2})
     assert pick["score"] == pytest.approx(90)

@@ -112,3 +112,22 @@ def test_clothing1m_that_is_not_there_says_what_is_missing_where(project):
     assert f"error: dataset clothing1m: {where} lacks noisy_train_key_list.txt, clean_test_key_list.txt" in done.stderr
     assert "never downloaded: ask its authors" in done.stderr
     assert not (project.folder / f"data/{folder}/meta.json").exists()
+
+
+def test_a_scale_that_is_called_as_a_rule_stops_no_other(project):
+    colliding = project.folder / "config/train.yaml"
+    colliding.write_text("a: [")
+    try:
+        done = project.snakemake("--dry-run", "results/tiny/figures/fig2.parquet")
+    finally:
+        colliding.unlink()
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("warning: config/train.yaml: a scale cannot be called 'train', as a rule is;") == 1
+
+
+def test_a_folder_without_scales_is_named(project, tmp_path):
+    done = project.snakemake("--directory", str(tmp_path), "--dry-run", "tiny")
+    project_folder = project.folder.resolve()
+    assert sentence(done) == (
+        f"error: there is no folder 'config' in {tmp_path}; start Snakemake in the project's, {project_folder}"
+    )

@@ -13,5 +13,6 @@ run(
     asked=snakemake.params.asked,
     output=snakemake.output.table,
     code=snakemake.params.code,
+    made_from=snakemake.params.made_from,
     strict=snakemake.params.strict,
 )

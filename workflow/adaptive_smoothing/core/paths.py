@@ -42,6 +42,11 @@ def figure_of_table(path: str, scale: str) -> str | None:
     return match[1] if match else None
 
 
+def is_of_run(path: str) -> bool:
+    """Return whether a path is that of a run's metrics, or of what is measured on the run."""
+    return re.fullmatch(r"results/[^/]+/runs/.+\.parquet", path) is not None
+
+
 def figure_base(scale: str, figure: str) -> str:
     """Return a figure's path without its ending: the paper's own scale lies at the top, every other in its folder."""
     folder = "paper_figures" if scale == PAPER else f"paper_figures/{scale}"

@@ -31,9 +31,9 @@ def prepare(
     """Make dataset `name` and write it as npy files plus meta.json (last, so that it vouches for the others).
 
     `files` maps the names of `paths.DATASET_FILES` to paths; `variant` names other data in the same format (None: the
-    published data); `source` holds root, mirrors and fetch of `Source`; `content` is the digest of the user's own files, as
-    planning has it (None: the dataset has none). Of images on disk the pixels of at most `measured_images` give mean and
-    standard deviation. A summary is announced. Raises UserError if the dataset cannot be made.
+    published data); `source` holds root, mirrors and fetch of `Source`; `content` is the digest of the user's own
+    files, as planning has it (None: the dataset has none). Of images on disk the pixels of at most `measured_images`
+    give mean and standard deviation. A summary is announced. Raises UserError if the dataset cannot be made.
     """
     module = registry.load("dataset", name)
     where = Source(Path(source["root"]), tuple(source["mirrors"]), source["fetch"], published=variant is None)

@@ -51,8 +51,8 @@ def check_runs(asked: AskedFigure) -> None:
     for dataset in {run.dataset for run in asked.runs}:
         methods = {run.method for run in asked.runs if run.dataset == dataset}
         if len(methods) < 2:
-            text = f"kind '{asked.kind}' compares {', '.join(compared)}; dataset '{dataset}' has runs of '{min(methods)}' alone"
-            raise Undrawable(text, "runs")
+            text = f"kind '{asked.kind}' compares {', '.join(compared)}"
+            raise Undrawable(f"{text}; dataset '{dataset}' has runs of '{min(methods)}' alone", "runs")
 
 
 def data(frame: pd.DataFrame, description: dict[str, Any]) -> pd.DataFrame:

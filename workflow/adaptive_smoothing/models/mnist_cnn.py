@@ -7,7 +7,6 @@ from torch import nn
 
 from adaptive_smoothing.core.options import PositiveInt, Strict
 
-
 SMALLEST = 4
 
 

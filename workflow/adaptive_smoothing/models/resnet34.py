@@ -5,7 +5,6 @@ from torchvision.models import resnet34
 
 from adaptive_smoothing.core.options import Strict
 
-
 ONE_PIXEL = 8
 
 

@@ -5,7 +5,6 @@ from torch import nn
 
 from adaptive_smoothing.core.options import Strict
 
-
 SMALLEST = 4
 ONE_PIXEL = 7
 

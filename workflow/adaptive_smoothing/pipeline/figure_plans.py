@@ -38,6 +38,15 @@ class FigurePlan:
         }
 
     @property
+    def entries(self) -> list[str]:
+        """The modules of the registered entries that the figure is made from."""
+        named = {("table", self.description["table"]), ("figure", self.description["kind"])}
+        for run in self.runs:
+            named |= {("method", run.method), ("model", run.spec.model.name)}
+            named |= {("dataset", run.spec.dataset.name), ("noise", run.spec.noise.kind)}
+        return sorted(registry.module_name(kind, name) for kind, name in named)
+
+    @property
     def drawing_code(self) -> Code:
         """The code that draws the figure."""
         return stages.code("draw", figure=self.description["kind"])

@@ -5,7 +5,7 @@ A run is one training. Two figures that ask for the same specification share the
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.pipeline import stages
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.dataset_folders import DatasetFolders, Location
+from adaptive_smoothing.pipeline.deleted import deleted_files
 from adaptive_smoothing.pipeline.figure_plans import FigurePlan, description, shared_runs
 from adaptive_smoothing.pipeline.own_files import content_of_dataset
 from adaptive_smoothing.pipeline.runs import Run, RunBuilder, Specification
 from adaptive_smoothing.pipeline.runtime.jobs import data_root
-from adaptive_smoothing.pipeline.scale_files import load_scale
+from adaptive_smoothing.pipeline.scale_files import check_name, files_of, load_scale
 
 __all__ = [
     "CONFIG",
@@ -44,6 +45,8 @@ class Plan:
         """Load config/<name>.yaml; raise UserError if it is missing or wrong."""
         self.name = name
         self.file = config / f"{name}.yaml"
+        if self.file.is_file():
+            check_name(self.file)
         self.scale = load_scale(self.file)
 
     @cached_property
@@ -90,12 +93,13 @@ class Plan:
         return self.scale.noises[name].parameters()
 
     def figure_files(self) -> list[str]:
-        """Return every table, PDF, PNG and record of the scale, its notes, verdicts of claims and report."""
+        """Return every table, PDF, PNG, CSV and record of the scale, its notes, verdicts of claims and report."""
         report = (paths.INDEX, paths.INDEX_PAGE, paths.ACCURACY, paths.PAGES)
         patterns = (paths.NOTES, paths.CLAIMS, paths.CLAIMS_TABLE, *report)
         tables = [pattern.format(scale=self.name) for pattern in patterns]
         for name in self.scale.figures:
-            tables += [pattern.format(scale=self.name, figure=name) for pattern in (paths.TABLE, paths.NUMBERS, paths.DRAWN)]
+            of_figure = (paths.TABLE, paths.NUMBERS, paths.DRAWN)
+            tables += [pattern.format(scale=self.name, figure=name) for pattern in of_figure]
         return tables + [file for name in self.scale.figures for file in paths.figure_files(self.name, name)]
 
     def extra_files(self) -> list[str]:
@@ -103,6 +107,15 @@ class Plan:
         if not self.scale.extras:
             raise UserError(f"{self.file}: has no extras; they stand under the key 'extras'")
         return [file for name in self.scale.extras for file in paths.figure_files(self.name, name)]
+
+    def deleted_files(self, figures: Sequence[FigurePlan] = ()) -> list[str]:
+        """Return the results that tables of these figures (none: of all) were made from and that are gone."""
+        return deleted_files(self.name, figures or self.all_figures.values())
+
+    @cached_property
+    def files(self) -> list[str]:
+        """The scale's file, and those of the scales that it inherits from."""
+        return [path.as_posix() for path in files_of(self.file)]
 
     def about(self) -> str:
         """Return what the scale's file says of itself: the comment at its head, without the marks of comments."""
@@ -136,8 +149,28 @@ def load(scale: str) -> Plan:
 
 
 def scale_names(config: Path = CONFIG) -> list[str]:
-    """Return the names of all scales: one a file in config/."""
-    return sorted(path.stem for path in config.glob("*.yaml"))
+    """Return the names of all scales: one a file in config/; hidden files are none."""
+    files = (path for path in config.glob("*.yaml") if path.is_file() and not path.name.startswith("."))
+    return sorted(path.stem for path in files)
+
+
+def target_names(config: Path = CONFIG) -> tuple[list[str], list[UserError]]:
+    """Return the scales that can be targets, and what is wrong with the names of the others."""
+    names, problems = [], []
+    for name in scale_names(config):
+        try:
+            check_name(config / f"{name}.yaml")
+        except UserError as problem:
+            problems.append(problem)
+        else:
+            names.append(name)
+    return names, problems
+
+
+def check_folder(project: Path) -> None:
+    """Raise UserError if Snakemake works in a folder without scales; `project` is the Snakefile's own."""
+    if not CONFIG.is_dir():
+        raise UserError(f"there is no folder '{CONFIG}' in {Path.cwd()}; start Snakemake in the project's, {project}")
 
 
 def dataset_source(folder: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ A file that is not there is no difference: Snakemake makes it (deleted.py).
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ class Difference:
     file: str
     what: str
     code_alone: bool = False
+
+    @property
+    def adoptable(self) -> bool:
+        """Whether it can be accepted as it is, by adoption."""
+        return self.code_alone and paths.is_of_run(self.file)
 
 
 def check(planned: Plan, figures: Sequence[FigurePlan]) -> list[Difference]:
@@ -64,18 +70,52 @@ def values(recorded: Any, planned: Any, key: str = "") -> Iterator[tuple[str, st
         yield key, _text(recorded), _text(planned)
 
 
-def sentence(planned: Plan, figures: Sequence[FigurePlan], differences: Sequence[Difference]) -> str:
-    """Return one sentence on files that are not what the plan asks for, with the command that makes them again."""
-    first, all_named = differences[0], set(figures) >= set(planned.figures.values())
-    others = f" and {len(differences) - 1} more files are" if len(differences) > 1 else " is"
+def of_other_content(planned: Plan, figures: Sequence[FigurePlan]) -> list[Difference]:
+    """Return the files behind some figures that are not what the plan asks for, whatever code made them."""
+    return [difference for difference in check(planned, figures) if not difference.code_alone]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files behind some figures that are not what the plan asks for, for people and for scripts."""
+
+    plan: Plan
+    figures: Sequence[FigurePlan]
+    differences: Sequence[Difference]
+
+    def text(self) -> str:
+        """Return lines with the files, and with the command that makes them again; '' if there are none."""
+        if not self.differences:
+            return ""
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for difference in self.differences:
+            by_reason[difference.what].append(difference.file)
+        lines = [f"not what {self.plan.file} asks for, although Snakemake may take them for current:"]
+        for what, files in by_reason.items():
+            lines += [f"  {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else ""), f"      {what}"]
+        return "\n".join([*lines, f"make them again: {_command(self.plan, self.figures, self.differences)}"])
+
+    def document(self) -> list[dict[str, Any]]:
+        """Return what `--json` prints of them."""
+        return [asdict(difference) for difference in self.differences]
+
+
+def _command(planned: Plan, figures: Sequence[FigurePlan], differences: Sequence[Difference]) -> str:
+    """Return the command that makes files again; for runs that only the code differs in, the other way as well."""
+    all_named = {figure.name for figure in figures} >= planned.figures.keys()
     names = [] if all_named else [figure.name for figure in figures]
     command = making_again(planned.name, names, [difference.file for difference in differences])
-    adopting = ""
-    if all(difference.code_alone for difference in differences):
-        adopting = ", or accept them (docs/adopting.md)"
+    adoptable = all(difference.adoptable for difference in differences)
+    return f"{command}, or adopt them (docs/adopting.md)" if adoptable else command
+
+
+def sentence(planned: Plan, figures: Sequence[FigurePlan], differences: Sequence[Difference]) -> str:
+    """Return one sentence on files that are not what the plan asks for, with the command that makes them again."""
+    first = differences[0]
+    others = f" and {len(differences) - 1} more files are" if len(differences) > 1 else " is"
     return (
-        f"{first.file}{others} not what {planned.file} asks for, although Snakemake may take them for current: "
-        f"{first.what}; make them again: {command}{adopting}"
+        f"{first.file}{others} not what {planned.file} asks for: {first.what}; "
+        f"make again: {_command(planned, figures, differences)}"
     )
 
 
@@ -184,6 +224,8 @@ class _Comparison:
             yield f"it was made from other runs: {len(sources)} in its record, {len(planned)} in the plan"
             return
         for name, source in sources.items():
+            if self._differs(paths.METRICS.format(scale=self.plan.name, run=name)):
+                continue
             for key, before, now in values(source["specification"], planned[name].specification):
                 yield f"run {name} had {key} {before} and the plan has {now}"
             names = {"scale": self.plan.name, "run": name, "samples": figure.label_noise_mc_samples}

@@ -1,5 +1,6 @@
 """Reads scale files: config/<scale>.yaml → a checked Scale."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.pipeline import inherit, yaml_files
 from adaptive_smoothing.pipeline.scale_checks import check
 from adaptive_smoothing.pipeline.scales import Scale
+from adaptive_smoothing.pipeline.stages import RULES
 from adaptive_smoothing.pipeline.validation import Content, Place, validate
+
+PICTURES = (".pdf", ".png")
 
 
 def load_scale(path: Path, heirs: tuple[str, ...] = ()) -> Scale:
@@ -21,11 +25,28 @@ def load_scale(path: Path, heirs: tuple[str, ...] = ()) -> Scale:
     if inherit.KEY in content:
         heir: inherit.Heir = validate(TypeAdapter(inherit.Heir), content, place)
         inherited = _inherited(heir.inherits, path, (*heirs, path.stem))
+        inherit.check(heir, inherited, place)
         content = inherit.expand(heir, inherited)
         place = replace(place, overrides=heir.overrides, inherited=inherited)
     scale: Scale = validate(TypeAdapter(Scale), content, place)
     check(scale, place)
     return scale
+
+
+def check_name(path: Path) -> None:
+    """Raise UserError if a scale's file has a name that cannot be a target or a folder of figures."""
+    if path.stem in RULES:
+        raise UserError(f"{path}: a scale cannot be called '{path.stem}', as a rule is; rename the file")
+    if not re.fullmatch(r"[A-Za-z0-9_.]+", path.stem):
+        raise UserError(f"{path}: a scale's name must consist of letters, digits, '_' and '.'; rename the file")
+    if path.stem.endswith(PICTURES):
+        raise UserError(f"{path}: a scale's name must not end like a picture's, in '{path.stem[-4:]}'; rename the file")
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return a scale's file, and those of the scales that it inherits from."""
+    base = _read(path).get(inherit.KEY)
+    return [path] if base is None else [path, *files_of(path.with_name(f"{base}.yaml"))]
 
 
 def _inherited(name: str, path: Path, heirs: tuple[str, ...]) -> Content:

@@ -33,6 +33,11 @@ STAGES = {
 }
 
 
+TARGETS = ("all", "claims", "extras")  # rules that make nothing themselves
+VARIANTS = ("draw_paper", "train_keeping_posterior")  # rules that share a script with another
+RULES = frozenset((*STAGES, *TARGETS, *VARIANTS))  # each scale has a rule of its own name besides
+
+
 def code(rule: str, **entries: str) -> dict[str, str]:
     """Return module → digest for a job of a rule; `entries` names one entry of each of the stage's kinds."""
     from adaptive_smoothing.core import registry  # planning alone needs these

@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -78,7 +78,9 @@ class Place:
     def added(self) -> "Place | None":
         """The first place on the way here that the overrides add to what is inherited; None if they add none."""
         ways = (replace(self, path=self.path[:length]) for length in range(1, len(self.path) + 1))
-        return next((way for way in ways if way.is_overridden and _known_path(self.inherited, way.path) != way.path), None)
+        return next(
+            (way for way in ways if way.is_overridden and _known_path(self.inherited, way.path) != way.path), None
+        )
 
     @property
     def inherited_keys(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from adaptive_smoothing.results.text import markdown_table
 COLUMNS = ("figure", "noise", "method", "chosen", "accuracy", "accuracy_std", "n", "diverged", "epoch")
 FIRST = ("ls", "sam", "ivon")  # the first columns of the Markdown table; other methods follow as they come
 COMPARING = ("accuracy_over_grid", "fig7")  # kinds of figures that compare methods, even where there is one only
-READ = (  # columns of a metrics table that `summary` reads
+COLUMNS_READ = (  # columns of a metrics table that `summary` reads
     *("run", "dataset", "model", "noise", "method", "epoch", "diverged", "test_nll", "test_nll_mc", "posterior_std"),
     *summary.ACCURACIES.values(),
 )
@@ -97,7 +97,7 @@ def _cell(row: Mapping[Hashable, Any]) -> str:
 
 def check_columns(frame: pd.DataFrame, description: Description) -> None:
     """Raise UserError if the table lacks a column that accuracies are made from."""
-    for column in READ:
+    for column in COLUMNS_READ:
         if column not in frame.columns:
             table = paths.TABLE.format(scale=description["scale"], figure=description["figure"])
             raise UserError(f"{table}: has no column '{column}'; delete it and make it again: snakemake {table}")

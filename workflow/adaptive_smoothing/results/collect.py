@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from adaptive_smoothing.core import parquet, registry
+from adaptive_smoothing.core import parquet, registry, sources
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.core.log import log
 from adaptive_smoothing.core.options import Field, Strict
+from adaptive_smoothing.core.sources import MadeFrom
 from adaptive_smoothing.results import consistency
 from adaptive_smoothing.results.asked import Asked, Files, check_measurements, check_specifications, code_notes
 from adaptive_smoothing.results.inputs import Inputs
@@ -23,6 +24,7 @@ class CollectJob(Strict):
     asked: Asked = Field(description="what the plan asks of the runs")
     output: str
     code: dict[str, str] = Field(description="module → digest of the code that the job reaches")
+    made_from: MadeFrom = Field(default=MadeFrom(), description="files that the table keeps, if no commit holds them")
     strict: bool = Field(description="whether mixed results are an error")
 
 
@@ -32,17 +34,19 @@ def collect(**fields: Any) -> None:
     Raises UserError for a damaged file, for a run that was not asked for and, where forbidden, for mixed results.
     """
     job = CollectJob.model_validate(fields)
+    kept = sources.kept(job.made_from)
     contents = list(parquet.read_all(job.metrics))
     notes = _checked(job, [made for _, made, _ in contents])
     inputs = Inputs(job.description, job.runs, [table for table, _, _ in contents], job.label_noise, job.folders)
     table, additions = registry.load("table", job.description["table"]).make(inputs)
-    sources = {run: {**made, "sha256": digest} for run, (_, made, digest) in zip(job.runs, contents, strict=True)}
+    runs = {run: {**made, "sha256": digest} for run, (_, made, digest) in zip(job.runs, contents, strict=True)}
     for run, path in zip(job.runs, job.label_noise, strict=False):
-        sources[run]["label_noise_sha256"] = sha256_of(path)
+        runs[run]["label_noise_sha256"] = sha256_of(path)
     devices = {run: metrics.column("device")[0].as_py() for run, metrics in zip(job.runs, inputs.metrics, strict=True)}
-    mixed = [*consistency.problems(sources, devices), *notes]
+    mixed = [*consistency.problems(runs, devices), *notes]
     _report_mixed(job, mixed)
-    description = {**job.description, **additions, "code": job.code, "runs": sources, "mixed": mixed}
+    description = {**job.description, **additions, "code": job.code, "runs": runs, "mixed": mixed}
+    description[sources.KEY] = kept
     parquet.write(job.output, table, description)
 
 

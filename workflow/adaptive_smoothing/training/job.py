@@ -72,6 +72,7 @@ def _train_or_put_back(job: TrainJob, writer: Writer, heartbeat: progress.Progre
     devices.choose_device(job.machine.device)  # before anything is read
     prepared = storage.open_prepared(job.dataset)
     labels = read_labels(job.labels, prepared)
+    made_with |= {"dataset_sha256": prepared.sha256, "labels_sha256": labels.sha256}
     identity = job.identity(labels)
     identity_of_results = {**identity, "versions": json.dumps(made_with["versions"], sort_keys=True)}
     if finished.restore(job.results, identity_of_results):

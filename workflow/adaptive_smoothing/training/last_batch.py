@@ -1,4 +1,4 @@
-"""Whether a network can train on the last batch of an epoch: batch normalisation needs more than one value a channel."""
+"""Whether a network can train on an epoch's last batch: batch normalisation needs more than one value a channel."""
 
 from collections.abc import Iterable
 
@@ -17,9 +17,9 @@ def check_last_batch(spec: RunSpec, prepared: Prepared, size: int) -> None:
         return
     _, height, width = prepared.arrays.image_shape
     raise UserError(
-        f"setup of dataset '{spec.dataset.key}': batch_size {spec.batch_size} is not allowed; {size} training images leave "
-        f"a last batch of one image, which the batch normalisation of {spec.model.name} cannot take at {height} × {width} "
-        "pixels; choose another batch_size, or hold out one image more (validation)"
+        f"setup of dataset '{spec.dataset.key}': batch_size {spec.batch_size} is not allowed; {size} training images "
+        f"leave a last batch of one image, which the batch normalisation of {spec.model.name} cannot take at "
+        f"{height} × {width} pixels; choose another batch_size"
     )
 
 

@@ -2,8 +2,8 @@
 
 Each image is scaled, with its aspect ratio kept, until it just covers the configured size; then its centre is cropped.
 An image of that size keeps its pixels. Labels are the positions of the folders' names in alphabetical order. The
-orientation in EXIF data is applied, transparent pixels become white, and 16 bits are rounded to 8. Whatever looks like an
-image and would not be taken is an error.
+orientation in EXIF data is applied, transparent pixels become white, and 16 bits are rounded to 8. Whatever looks like
+an image and would not be taken is an error.
 """
 
 import os

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from adaptive_smoothing.core.errors import UserError
-from adaptive_smoothing.pipeline import plan
-from adaptive_smoothing.pipeline.commands import figure_tables
+from adaptive_smoothing.pipeline.commands import figure_tables, words
 from adaptive_smoothing.pipeline.plan import FigurePlan, Plan
 from adaptive_smoothing.results import accuracy
 
@@ -32,18 +31,20 @@ class Accuracies:
 def accuracies(scale: str, names: Sequence[str] | None = None) -> Accuracies:
     """Return the accuracies of the named figures, or of all figures of the scale that compare methods.
 
-    Raises UserError for a figure without accuracies and for a missing or damaged table.
+    Raises Misuse for a scale or figure that does not exist, and UserError for a figure without accuracies and for a
+    missing or damaged table.
     """
-    planned = plan.load(scale)
-    figures = [planned.figure(name) for name in dict.fromkeys(names or ())] or _comparing(planned)
+    planned, named = words.scale_and_figures(scale, names or ())
+    figures = [planned.figure(name) for name in named] or _comparing(planned)
     for figure in figures:
         if not accuracy.has_accuracies(figure.description):
             legal = [name for name, other in planned.figures.items() if accuracy.has_accuracies(other.description)]
             raise UserError(
-                f"{figure.name} of scale '{scale}' has no test accuracies; "
+                f"{figure.name} of scale '{planned.name}' has no test accuracies; "
                 f"figures that have some: {', '.join(legal) or 'none'}"
             )
-    return Accuracies(scale, accuracy.of_figures(figure_tables.read(scale, [figure.name for figure in figures])))
+    tables = figure_tables.read(planned.name, [figure.name for figure in figures])
+    return Accuracies(planned.name, accuracy.of_figures(tables))
 
 
 def _comparing(planned: Plan) -> list[FigurePlan]:

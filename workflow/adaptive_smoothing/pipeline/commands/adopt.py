@@ -4,7 +4,6 @@ All selected runs are checked before the first file is written, so that either a
 they are; the record in each file says who adopted it, when and why. See docs/adopting.md.
 """
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,14 +15,13 @@ import pyarrow as pa
 
 from adaptive_smoothing.core import parquet, paths
 from adaptive_smoothing.core.errors import UserError, unknown
-from adaptive_smoothing.pipeline import snakemake_cli
+from adaptive_smoothing.pipeline import records, snakemake_cli
 from adaptive_smoothing.pipeline.code_digest import Code
 from adaptive_smoothing.pipeline.commands import former_names, words
 from adaptive_smoothing.pipeline.commands.program import Misuse
 from adaptive_smoothing.pipeline.plan import Plan, Run
 
 RULES = ("train", "train_keeping_posterior", "measure_label_noise")  # those whose outputs can be adopted
-ABSENT = object()  # a key that one of two specifications lacks; None is a value
 
 
 @dataclass(frozen=True)
@@ -98,21 +96,8 @@ def _files_and_code(run: Run, planned: Plan) -> Iterator[tuple[Path, Code]]:
 
 def _check_specification(recorded: dict[str, Any], run: Run) -> None:
     """Raise UserError, naming the first difference, unless a record's specification is the run's."""
-    for key, before, now in _differences(recorded, run.specification):
+    for key, before, now in records.values(recorded, run.specification):
         raise UserError(f"'{key}' is {before} in its record but {now} in the plan, which is a different training")
-
-
-def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield the dotted key and both values, as text, of each difference between nested mappings."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in [*old, *(name for name in new if name not in old)]:
-            yield from _differences(old.get(name, ABSENT), new.get(name, ABSENT), f"{key}.{name}" if key else name)
-    elif old != new:
-        yield key, _value_text(old), _value_text(new)
-
-
-def _value_text(value: object) -> str:
-    return "absent" if value is ABSENT else json.dumps(value, ensure_ascii=False)
 
 
 def selected(planned: Plan, runs: Sequence[str], methods: Sequence[str]) -> list[Run]:

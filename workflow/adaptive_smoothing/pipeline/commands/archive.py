@@ -20,13 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from adaptive_smoothing.core import environment, parquet, paths, registry
+from adaptive_smoothing.core import environment, parquet, paths, registry, sources
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import atomic_write, sha256_of
 from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import draw, draw_record
-from adaptive_smoothing.pipeline import validation
-from adaptive_smoothing.pipeline.commands import former_names, words
+from adaptive_smoothing.pipeline import records, validation
+from adaptive_smoothing.pipeline.commands import former_names, restore, words
 
 MANIFEST = "MANIFEST.json"
 DRAWN_WITH = ("matplotlib", "numpy", "pandas", "pyarrow", "seaborn")  # what a redrawn figure's bytes depend on
@@ -87,10 +87,17 @@ class Imported:
     archive: str
     figures: list[str]
     results: list[str]
+    other_sources: list[str]  # files that the tables keep and that the project lacks or has with another content
 
     def text(self) -> str:
         """Return a sentence on it."""
-        return f"{len(self.figures) // 2} figures drawn: {paths.figure_base(self.scale, '*')}.pdf and .png"
+        drawn = f"{len(self.figures) // 2} figures drawn: {paths.figure_base(self.scale, '*')}.pdf and .png"
+        if not self.other_sources:
+            return drawn
+        return (
+            f"{drawn}; the tables keep {len(self.other_sources)} files that this project lacks or has with another "
+            f"content, the first is {self.other_sources[0]}; 'smoothing restore TABLE' writes those of a table"
+        )
 
     def document(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -109,6 +116,9 @@ def export(scale: str, file: str | None = None) -> Exported:
             f"scale '{scale}': {len(missing)} of {len(needed)} files are missing, the first is {missing[0]}; "
             f"make them with 'snakemake --cores 2 {scale}'"
         )
+    figures = list(planned.figures.values())
+    if differing := records.of_other_content(planned, figures):
+        raise UserError(records.sentence(planned, figures, differing))
     files = {path: Path(path).read_bytes() for path in needed}
     _check_results(files, scale, "results")
     with atomic_write(file) as temporary:
@@ -123,7 +133,7 @@ def _pack(files: Files, scale: str, file: Path) -> None:
         scale=scale,
         created_by={
             "versions": {package: version(package) for package in DRAWN_WITH},
-            "git_revision": environment.git_revision(),
+            "git_revision": environment.checkout().revision,
         },
         members={path: _sha256(data) for path, data in files.items()},
     )
@@ -157,7 +167,8 @@ def figures_from(file: str, force: bool = False, largest: int = LARGEST) -> Impo
         numbers, record = (pattern.format(scale=scale, figure=figure) for pattern in (paths.NUMBERS, paths.DRAWN))
         draw.draw(table, paths.figure_files(scale, figure), numbers, record)
     drawn = [path for figure in figures for path in paths.figure_files(scale, figure)]
-    return Imported(scale, file, drawn, sorted(files))
+    other = {path for table in figures.values() for path in sources.differing(restore.kept_in(table))}
+    return Imported(scale, file, drawn, sorted(files), sorted(other))
 
 
 def _read_archive(file: str, largest: int) -> tuple[str, Files]:

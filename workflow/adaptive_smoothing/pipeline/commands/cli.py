@@ -20,7 +20,7 @@ from adaptive_smoothing.pipeline.commands.parameters import (
     Words,
     at_least,
 )
-from adaptive_smoothing.pipeline.commands.program import ForwardingCommand, Misuse, Program, ProjectCommand
+from adaptive_smoothing.pipeline.commands.program import Command, Misuse, Program, ProjectCommand
 
 app = typer.Typer(
     name=program.NAME,
@@ -209,7 +209,7 @@ def report(
 
 @app.command(cls=ProjectCommand, epilog=examples("accuracy small", "accuracy small fig5 fig9 --json"))
 def accuracy(scale: Scale = DEFAULT_SCALE, figures: Figures = None, json: Json = False) -> None:
-    """Print test accuracies ± s.d. of every method as a Markdown table."""
+    """Print every method's test accuracies as a Markdown table."""
     from adaptive_smoothing.pipeline.commands.accuracy import accuracies
     from adaptive_smoothing.pipeline.commands.common import print_answer
 
@@ -217,8 +217,8 @@ def accuracy(scale: Scale = DEFAULT_SCALE, figures: Figures = None, json: Json =
 
 
 @app.command(cls=ProjectCommand, epilog=examples("tune", "tune laptop_tuning --json"))
-def tune(scale: Scale = "tuning", json: Json = False) -> None:
-    """Show which hyper-parameters a tuning scale finds, and each score behind them."""
+def tune(scale: WholeScale = "tuning", json: Json = False) -> None:
+    """Show the hyper-parameters that a tuning scale finds."""
     from adaptive_smoothing.pipeline.commands.common import print_answer
     from adaptive_smoothing.pipeline.commands.tune import tuned
 
@@ -227,7 +227,9 @@ def tune(scale: Scale = "tuning", json: Json = False) -> None:
 
 @app.command(cls=ProjectCommand, epilog=examples("smoke", "smoke --cores 2"))
 def smoke(
-    cores: Annotated[int | None, typer.Option(min=1, help="Cores that Snakemake may use. [default: all]")] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, metavar="NUMBER", help="Cores that Snakemake may use. [default: all]")
+    ] = None,
 ) -> int:
     """Make the paper's figures with a few steps a run, on tiny data."""
     from adaptive_smoothing.pipeline.commands.smoke import command
@@ -235,12 +237,25 @@ def smoke(
     return command.smoke(cores)
 
 
-@app.command(cls=ForwardingCommand, epilog=examples("doctor", "doctor -- --partition=gpu --account=lab"))
-def doctor(context: typer.Context) -> int:
+@app.command(cls=Command, epilog=examples("doctor", "doctor -- --partition=gpu --account=lab"))
+def doctor(
+    sbatch: Annotated[
+        list[str] | None, typer.Argument(metavar="-- OPTION", help="Options of sbatch for the job that is submitted.")
+    ] = None,
+    folder: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="The folder that a job shall write into.")
+    ] = None,
+    timeout: Annotated[
+        int | None, typer.Option(min=1, metavar="SECONDS", help="Time for each command of SLURM and for the job.")
+    ] = None,
+    json: Json = False,
+) -> int:
     """Check what --profile slurm will meet on this cluster."""
     from snakemake_executor_plugin_submitit import doctor
 
-    return doctor.main(context.args, f"{program.NAME} doctor")
+    given = {"--folder": folder, "--timeout": timeout}
+    words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    return doctor.main([*words, *["--json"] * json, "--", *(sbatch or ())], f"{program.NAME} doctor")
 
 
 @app.command(
@@ -251,6 +266,29 @@ def deviations() -> None:
     from adaptive_smoothing.pipeline.commands import deviations
 
     deviations.write_table()
+
+
+@app.command(
+    cls=ProjectCommand,
+    epilog=examples("restore results/small/figures/fig7.parquet", "restore elsewhere/fig7.parquet --force"),
+)
+def restore(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="A figure's table.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files with another content.")] = False,
+) -> None:
+    """Write the files that a table keeps into the project."""
+    from adaptive_smoothing.pipeline.commands import restore
+
+    print(restore.restore(table, force))
+
+
+@app.command(cls=ProjectCommand, epilog=examples("differing small", "differing small fig7"))
+def differing(scale: Scale = DEFAULT_SCALE, figures: Figures = None) -> None:
+    """List the files that are not what the plan asks for."""
+    from adaptive_smoothing.pipeline.commands.common import Selection
+
+    for difference in Selection.of(scale, figures).differences():
+        print(difference.file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

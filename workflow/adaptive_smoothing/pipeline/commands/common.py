@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from adaptive_smoothing.core import paths
+from adaptive_smoothing.pipeline import records
 from adaptive_smoothing.pipeline.commands import words
 from adaptive_smoothing.pipeline.plan import FigurePlan, Plan, Run
 
@@ -23,6 +24,7 @@ class Selection:
     plan: Plan
     figures: tuple[FigurePlan, ...]
     targets: tuple[str, ...]  # the files that Snakemake is asked about: of all figures, notes and claims as well
+    deleted: tuple[str, ...] = ()  # results that the figures were made from and that are gone
 
     @classmethod
     def of(cls, scale: str, names: Sequence[str] | None) -> "Selection":
@@ -32,12 +34,23 @@ class Selection:
         targets = [file for figure in figures for file in _figure_files(planned.name, figure)]
         if not named:
             targets = list(dict.fromkeys([*planned.figure_files(), *targets]))
-        return cls(planned, figures, tuple(targets))
+        deleted = tuple(planned.deleted_files(figures))
+        return cls(planned, figures, (*targets, *deleted), deleted)
 
     @property
     def runs(self) -> list[Run]:
         """The figures' runs; one that several figures share is here once."""
         return list(dict.fromkeys(run for figure in self.figures for run in figure.runs))
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the figures are some of the scale's."""
+        return len(self.figures) < len(self.plan.all_figures)
+
+    def differences(self, to_make: Container[str] = ()) -> list[records.Difference]:
+        """Return the files that are not what the plan asks for, without those that Snakemake makes (`to_make`)."""
+        found = records.check(self.plan, self.figures)
+        return [difference for difference in found if difference.file not in to_make]
 
     @property
     def has_shared_runs(self) -> bool:

@@ -1,6 +1,7 @@
 """What would run, and why: `smoothing why`.
 
-Whether a file is made again is Snakemake's decision alone (snakemake_cli.py); reasons.py says why.
+Whether a file is made again is Snakemake's decision alone (snakemake_cli.py); reasons.py says why. A file that
+Snakemake takes for current and that is not what the plan asks for is named as well (records.py).
 """
 
 import textwrap
@@ -15,6 +16,7 @@ from adaptive_smoothing.pipeline.commands import former_names
 from adaptive_smoothing.pipeline.commands.common import Selection
 from adaptive_smoothing.pipeline.commands.reasons import Reasons
 from adaptive_smoothing.pipeline.plan import FigurePlan, Run
+from adaptive_smoothing.pipeline.records import Listing
 
 WIDTH = 100  # characters of a line
 HEADINGS = ("figure", "up to date", "to make")
@@ -40,13 +42,24 @@ class Explanation:
     figures: tuple[Row, ...]
     total: Row
     others: tuple[Row, ...]
+    differing: Listing
+    deleted_of_part: bool = False  # whether a figure's own file would not make its deleted results again
 
     def text(self) -> str:
-        """Return the table."""
+        """Return the table, and below it the files that are not what the plan asks for."""
         if self.up_to_date:
             return "everything is up to date"
+        return "\n\n".join(part for part in (self._table(), self._on_deleted(), self.differing.text()) if part)
+
+    def _table(self) -> str:
+        if not any(row.why != (UP_TO_DATE,) for row in self.figures) and not self.others:
+            return ""
         total = [self.total] if len(self.figures) > 1 else []
         return "\n".join(_printed_lines([*self.figures, *total, *self.others]))
+
+    def _on_deleted(self) -> str:
+        made_again = f"'snakemake --cores 2 {self.scale}' makes them again; a figure alone does not"
+        return f"deleted results: {made_again}" if self.deleted_of_part else ""
 
     def document(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -56,6 +69,7 @@ class Explanation:
             "figures": [{"figure": row.name, **_numbers(row), "why": _reasons(row)} for row in self.figures],
             "total": _numbers(self.total),
             "others": [{"name": row.name, "why": list(row.why)} for row in self.others],
+            "differing": self.differing.document(),
         }
 
 
@@ -63,12 +77,15 @@ def explanation(selection: Selection) -> Explanation:
     """Return what Snakemake would run for the selected figures, and why."""
     jobs = snakemake_cli.dry_run(selection.targets)
     reasons = Reasons(selection.plan, jobs)
+    differences = selection.differences(jobs)
     return Explanation(
         scale=selection.plan.name,
-        up_to_date=not jobs,
+        up_to_date=not jobs and not differences,
         figures=tuple(_figure_row(figure, reasons) for figure in selection.figures),
         total=_total_row(selection, reasons),
         others=tuple(_other_rows(selection, reasons)),
+        differing=Listing(selection.plan, selection.figures, differences),
+        deleted_of_part=selection.is_part and bool(selection.deleted),
     )
 
 
@@ -98,7 +115,7 @@ def _figure_row(figure: FigurePlan, reasons: Reasons) -> Row:
     done, to_make = _counts(figure.runs, reasons)
     why = [*_trainings(figure, reasons), *_measurements(figure, reasons)]
     why = why or list(_table_or_drawing(figure, reasons)) or [UP_TO_DATE]
-    return Row(figure.name, done, to_make, (*why, *_damaged(figure, reasons)))
+    return Row(figure.name, done, to_make, tuple(why))
 
 
 def _total_row(selection: Selection, reasons: Reasons) -> Row:
@@ -140,15 +157,6 @@ def _table_or_drawing(figure: FigurePlan, reasons: Reasons) -> Iterator[str]:
         yield f"table: {reasons.of_table(figure, table)}"
     elif drawing := reasons.jobs.get(paths.figure_files(scale, figure.name)[0]):
         yield f"drawing: {reasons.of_job(drawing)}"
-
-
-def _damaged(figure: FigurePlan, reasons: Reasons) -> Iterator[str]:
-    """Yield the results that Snakemake takes for current and that the figure's table cannot be made from."""
-    if _table_file(reasons.plan.name, figure) not in reasons.jobs:
-        return
-    for run in figure.runs:
-        if not reasons.job_of_run(run) and reasons.is_damaged(run):
-            yield f"damaged record, delete its metrics.parquet: {run.name}"
 
 
 def _printed_lines(rows: Sequence[Row]) -> Iterator[str]:

@@ -54,7 +54,10 @@ def _figure_blocks(scale: str, heirs: tuple[str, ...]) -> dict[str, Any]:
         return dict(_own_blocks(content))
     if content["inherits"] in heirs:
         return {}
-    return {**_figure_blocks(content["inherits"], (*heirs, scale)), **dict(_own_blocks(content["overrides"]))}
+    base = _figure_blocks(content["inherits"], (*heirs, scale))
+    if (kept := (content.get("cut") or {}).get("figures")) is not None:
+        base = {name: block for name, block in base.items() if name in kept}
+    return {**base, **dict(_own_blocks(content["overrides"])), **dict(_own_blocks(content.get("add") or {}))}
 
 
 def _own_blocks(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:

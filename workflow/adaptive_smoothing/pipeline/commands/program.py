@@ -73,15 +73,6 @@ class ProjectCommand(Command):
         return super().invoke(ctx)
 
 
-class ForwardingCommand(Command):
-    """A subcommand that hands all its words, --help too, to a program of its own; they are in the context's `args`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the words as they are."""
-        ctx.args = words = list(args)
-        return words
-
-
 def _help_row(parameter: Any, context: Any) -> tuple[str, str] | None:
     """Return a parameter's name and help text; None if it is hidden."""
     row: tuple[str, str] | None = parameter.get_help_record(context)

@@ -1,7 +1,7 @@
 """From a drawn figure back to all that made it: its table, and each run's specification, code, versions and cost.
 
-Every hash on the way is checked, so that a figure, table or metrics file edited by hand is detected. The subcommand is
-`smoothing provenance`.
+Every hash on the way is checked, so that a figure, table or metrics file edited by hand is detected. What is not what
+the plan asks for now is named. The subcommand is `smoothing provenance`.
 """
 
 import json
@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adaptive_smoothing.core import parquet, paths
+from adaptive_smoothing.core import environment, parquet, paths, sources
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.files import sha256_of
 from adaptive_smoothing.figures import draw_record
+from adaptive_smoothing.pipeline import plan, records
 from adaptive_smoothing.pipeline.commands import former_names, words
 from adaptive_smoothing.pipeline.commands.program import Misuse
+from adaptive_smoothing.pipeline.records import Listing
 from adaptive_smoothing.results import run_costs
 
 
@@ -34,7 +36,7 @@ class TracedRun:
     def made_with(self) -> str:
         """The checkout and the packages that made the run, as text."""
         versions = ", ".join(f"{package} {version}" for package, version in sorted(self.source["versions"].items()))
-        return f"git revision {self.source['git_revision'] or 'unknown (no checkout)'}, {versions}"
+        return f"git revision {self.source['git_revision'] or environment.NO_CHECKOUT}, {versions}"
 
     def document(self, everything: bool) -> dict[str, Any]:
         """Return what `--json` prints of a run."""
@@ -66,7 +68,13 @@ class Trace:
     rows: int
     description: dict[str, Any]
     runs: list[TracedRun]
+    differing: Listing
     everything: bool = False
+
+    @property
+    def kept(self) -> list[str]:
+        """The files that the table keeps, because no commit holds them."""
+        return sorted(self.description.get(sources.KEY, {}).get("files", {}))
 
     def text(self) -> str:
         """Return the trail, line by line."""
@@ -79,9 +87,13 @@ class Trace:
         yield self.table
         yield f"  sha256 {self.table_sha256}, as the figure says"
         yield f"  '{self.description['title']}', scale {self.description['scale']}, {self.rows} rows"
+        if self.kept:
+            yield f"  keeps {', '.join(self.kept)}, which no commit holds; 'smoothing restore {self.table}' writes them"
         if self.everything:
             yield from _pretty("code of collect", self.description["code"])
         yield from _run_lines(self.runs, self.everything)
+        if text := self.differing.text():
+            yield text
 
     def document(self) -> dict[str, Any]:
         """Return what `--json` prints."""
@@ -91,6 +103,8 @@ class Trace:
             "figure": {"file": self.figure, "sha256": self.sha256},
             "table": {"file": self.table, "sha256": self.table_sha256, "rows": self.rows},
             "runs": [run.document(self.everything) for run in self.runs],
+            "kept": self.kept,
+            "differing": self.differing.document(),
             **({"code": self.description["code"]} if self.everything else {}),
         }
 
@@ -113,7 +127,19 @@ def trace(scale: str, name: str, figure: str) -> Trace:
     frame, description = parquet.read_frame(table)
     _check_label_noise(table, scale, description)
     runs = _checked_runs(table, scale, description["runs"], run_costs.costs_by_run(frame))
-    return Trace(figure, record.files[figure], record_file, table, record.table, len(frame), description, runs)
+    planned = plan.Plan(scale)
+    figures = [planned.figure(name)]
+    return Trace(
+        figure,
+        record.files[figure],
+        record_file,
+        table,
+        record.table,
+        len(frame),
+        description,
+        runs,
+        Listing(planned, figures, records.check(planned, figures)),
+    )
 
 
 def _checked_record(figure: str, file: str, table: str) -> draw_record.DrawRecord:

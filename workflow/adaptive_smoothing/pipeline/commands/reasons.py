@@ -31,11 +31,6 @@ class Reasons:
         """Return the job that would train a run."""
         return self.jobs.get(paths.METRICS.format(scale=self.plan.name, run=run.name))
 
-    def is_damaged(self, run: Run) -> bool:
-        """Whether a run's results are there, but cannot be read."""
-        path = paths.METRICS.format(scale=self.plan.name, run=run.name)
-        return Path(path).exists() and read_record(path) is None
-
     def of_run(self, run: Run, job: Job, figure: FigurePlan) -> str:
         """Return why a run is trained (again); a new run is compared with those of the figure's last table."""
         path = paths.METRICS.format(scale=self.plan.name, run=run.name)

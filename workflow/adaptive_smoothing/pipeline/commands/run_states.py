@@ -97,14 +97,21 @@ def read_progress(path: Path) -> ProgressRecord | None:
     return record if all(isinstance(number, int | float) for number in numbers) else None
 
 
-def state_of(scale: str, run: str, to_make: bool, queued: dict[str, str], now: float | None = None) -> State:
-    """Return what a run does; `queued` maps files to the cluster's jobs that will make them."""
+def state_of(
+    scale: str, run: str, to_make: bool, queued: dict[str, str], now: float | None = None, differs: str | None = None
+) -> State:
+    """Return what a run does; `queued` maps files to the cluster's jobs that will make them.
+
+    `differs` says in what the results are not those of the plan, if Snakemake takes them for current.
+    """
     now = time.time() if now is None else now
     record = read_progress(progress_file(scale, run))
     end = record.end(now) if record else None
     log = Path(paths.TRAIN_LOG.format(scale=scale, run=run))
     if record is not None and end is None:
         return State(run, "running", progress=record, log=log)
+    if not to_make and differs:
+        return State(run, "waiting", f"its results are not what the plan asks for: {differs}")
     if not to_make:
         return State(run, "done")
     metrics = paths.METRICS.format(scale=scale, run=run)

@@ -25,6 +25,7 @@ from adaptive_smoothing.pipeline.commands import common, former_names, run_state
 from adaptive_smoothing.pipeline.commands.common import Selection
 from adaptive_smoothing.pipeline.commands.run_states import KINDS, State
 from adaptive_smoothing.pipeline.plan import FigurePlan
+from adaptive_smoothing.pipeline.records import Listing
 
 LOCKS = Path(".snakemake/locks")
 INTERVAL_S, INTERVAL_WITHOUT_TERMINAL_S = 2.0, 30.0  # between two looks of --follow
@@ -64,11 +65,16 @@ class Monitor:
         self._to_make = {file: stamp for file, stamp in before.items() if file in jobs}
         trainings = {id(jobs[file]) for file in self._metrics.values() if file in jobs}
         self.other_jobs = len({id(job) for job in jobs.values()} - trainings)
+        self.differing = Listing(self.selection.plan, self.selection.figures, self.selection.differences(jobs))
+        self._before = before
 
     def states(self) -> list[State]:
         """Return what every run does now; one whose metrics are newer than Snakemake's answer is done."""
         scale, queued = self.selection.plan.name, run_states.queued()
-        return [run_states.state_of(scale, run, self._is_to_make(file), queued) for run, file in self._metrics.items()]
+        return [
+            run_states.state_of(scale, run, self._is_to_make(file), queued, differs=self._differs(file))
+            for run, file in self._metrics.items()
+        ]
 
     def drawing(self, figure: FigurePlan) -> Drawing:
         """Return whether a figure's picture is there and up to date."""
@@ -87,6 +93,11 @@ class Monitor:
 
     def _is_to_make(self, file: str) -> bool:
         return file in self._to_make and _stamp(file) in (None, self._to_make[file])
+
+    def _differs(self, file: str) -> str | None:
+        """Return in what results are not those of the plan, as long as they are the ones that were compared."""
+        found = (other.what for other in self.differing.differences if other.file == file and not other.code_alone)
+        return next(found, None) if _stamp(file) == self._before[file] else None
 
 
 def _stamp(file: str) -> tuple[int, int] | None:
@@ -127,6 +138,7 @@ def document(monitor: Monitor, states: Sequence[State]) -> dict[str, Any]:
         "total": _of_kinds(kind_of.values()),
         "other_jobs": monitor.other_jobs,
         "runs": [_run_document(state) for state in states],
+        "differing": monitor.differing.document(),
     }
 
 
@@ -162,6 +174,8 @@ def _details(monitor: Monitor, states: Sequence[State]) -> list[RenderableType]:
         parts.append(_grouped_by_reason("waiting", explained))
     if of_kind["failed"]:
         parts.append(_grouped_by_reason("failed", of_kind["failed"]))
+    if text := monitor.differing.text():
+        parts.append(Text(text))
     if monitor.other_jobs:
         parts.append(Text(f"other jobs (data, labels, tables, drawings, …): {monitor.other_jobs} to run"))
     if nobody_works:

@@ -9,7 +9,7 @@ from typing import Any
 
 from adaptive_smoothing.core.errors import UserError, unknown
 from adaptive_smoothing.pipeline import plan
-from adaptive_smoothing.pipeline.commands import figure_tables
+from adaptive_smoothing.pipeline.commands import figure_tables, words
 from adaptive_smoothing.pipeline.plan import Plan
 from adaptive_smoothing.results import accuracy, tuning
 
@@ -34,9 +34,10 @@ class Tuning:
 def tuned(scale: str) -> Tuning:
     """Return what a tuning scale finds for each method of each of its figures.
 
-    Raises UserError for a scale that tunes no other and for a missing or damaged table.
+    Raises Misuse for a scale that does not exist, and UserError for one that tunes no other and for a missing or
+    damaged table.
     """
-    planned = plan.load(scale)
+    planned = words.scale(scale)
     tunes = planned.scale.tunes
     if tunes is None:
         raise UserError(

@@ -64,7 +64,8 @@ def scale_and_figure_of(file: str) -> tuple[str, str] | None:
     path = Path(os.path.relpath(file))
     figure = path.stem
     for scale in (path.parent.name, path.parent.parent.name, paths.PAPER):
-        if path.as_posix() in (*paths.figure_files(scale, figure), paths.TABLE.format(scale=scale, figure=figure)):
+        tables = (pattern.format(scale=scale, figure=figure) for pattern in (paths.TABLE, paths.NUMBERS))
+        if path.as_posix() in (*paths.figure_files(scale, figure), *tables):
             return scale, figure
     return None
 

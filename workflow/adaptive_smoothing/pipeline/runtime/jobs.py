@@ -3,6 +3,7 @@
 If a fork server runs (fork_server.py), the call runs in a fork of it. No job then imports torch by itself.
 """
 
+import getpass
 import itertools
 import os
 import sys
@@ -40,6 +41,10 @@ def offer_environment() -> None:
     module that jobs lack. Files are written in UTF-8 where the terminal knows none.
     """
     orphans.offer_process()
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # in a container: Snakemake and torch ask for a name
+        os.environ["USER"] = f"user-{os.getuid()}"
     os.environ["MPLBACKEND"] = "Agg"
     os.environ["PYTHONUTF8"] = "1"
     folder = str(Path(__file__).parents[3])

@@ -111,8 +111,8 @@ def judge(scale: str, label: str | None, tables: list[str], report: str, table: 
     """Write the verdicts on all claims: `report` for people (Markdown), `table` for programs (Parquet).
 
     Args: `tables`, the files of the scale's figures; `label`, what the scale says of itself (None: the paper's own).
-    Raises UserError for a damaged table. A figure that is not there, or that is of another kind than the paper's, leaves
-    its claims untested.
+    Raises UserError for a damaged table. A figure that is not there, or that is of another kind than the paper's,
+    leaves its claims untested.
     """
     contents = [parquet.read_frame(path) for path in tables]
     by_figure = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from adaptive_smoothing.core import parquet, paths
+from adaptive_smoothing.core import parquet, paths, sources
 from adaptive_smoothing.results import run_costs, summary
 from adaptive_smoothing.results.text import listed, plural
 
@@ -51,6 +51,20 @@ class Figure:
         """Run → what made it."""
         records: dict[str, dict[str, Any]] = self.description["runs"]
         return records
+
+    @property
+    def kept(self) -> dict[str, str | None]:
+        """The files that the table keeps, because no commit holds them."""
+        kept: dict[str, str | None] = self.description.get(sources.KEY, {}).get("files", {})
+        return kept
+
+    @property
+    def commit(self) -> str | None:
+        """The commit from which the figure can be made again, with the kept files; None if it is unknown."""
+        collected = self.description.get(sources.KEY, {}).get("git_revision")
+        revision = collected or next(iter(self.counted("git_revision")), "")
+        commit = revision.removesuffix("-modified")
+        return commit if re.fullmatch("[0-9a-f]{40,64}", commit) else None
 
     @cached_property
     def costs(self) -> dict[str, run_costs.RunCost]:

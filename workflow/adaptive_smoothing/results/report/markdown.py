@@ -163,10 +163,14 @@ def _commands(report: Report, figure: Figure) -> Iterator[str]:
         if (figure.records)
         else "Nothing is trained for it."
     )
-    checkout = figure.counted("git_revision").most_common(1)
+    if figure.kept:
+        files = listed(sorted(figure.kept))
+        yield from ("", f"No commit holds {files}. The table keeps them, and `smoothing restore` writes them back.")
     yield from ("", "```sh")
-    if checkout and (revision := checkout[0][0].removesuffix("-modified")) != "unknown":
-        yield f"git checkout {revision}"
+    if figure.commit:
+        yield f"git checkout {figure.commit}"
+    if figure.kept:
+        yield f"smoothing restore {paths.TABLE.format(scale=report.scale, figure=figure.name)}"
     yield f"snakemake {pdf} --cores 2{_device(report)}"
     yield f"smoothing provenance {pdf}    # from the picture back to every run, each hash checked"
     yield "```"
@@ -272,7 +276,10 @@ def reproduce_section(report: Report) -> Iterator[str]:
         rows.append([figure.number, revision, f"`snakemake {pdf} --cores 2`", f"`smoothing provenance {pdf}`"])
     yield from markdown_table(("figure", "runs' git revision", "make", "trace"), rows)
     if any(str(record["git_revision"]).endswith("-modified") for record in report.all_records().values()):
-        yield from ("", "> A revision that ends in `-modified` had changes that were not committed.")
+        yield from (
+            "",
+            "> A revision that ends in `-modified` had changes that were not committed; the tables keep them.",
+        )
 
 
 def _shortened(revision: str) -> str:

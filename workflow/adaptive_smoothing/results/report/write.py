@@ -162,9 +162,13 @@ def _document(report: markdown.Report, path: str) -> Iterator[str]:
 
 def _writer() -> dict[str, str]:
     packages = {package: version(package) for package in DRAWN_WITH}
-    revision = environment.git_revision() or "unknown (no checkout)"
     machine = f"{platform.system()} on {platform.machine()}"
-    return {"git revision": revision, "Python": platform.python_version(), **packages, "system": machine}
+    return {
+        "git revision": environment.checkout().revision,
+        "Python": platform.python_version(),
+        **packages,
+        "system": machine,
+    }
 
 
 def _write_text(path: str, content: str) -> None:

@@ -6,8 +6,9 @@ paths, and at most a few batches are decoded ahead. A batch travels through shar
 
 import atexit
 import contextlib
+import functools
 import math
-import shutil
+import os
 import signal
 import weakref
 from collections.abc import Generator, Iterator, Sequence
@@ -22,13 +23,14 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.interrupts import STOP_SIGNALS
+from adaptive_smoothing.core.log import log
 from adaptive_smoothing.data.image_files import decode_image
 from adaptive_smoothing.data.types import Decode, Paths
 from adaptive_smoothing.training.augment import Normalisation, epoch_seed, flip
 from adaptive_smoothing.training.batches import ImageSource
 
-SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps it; other systems have no such folder
-AHEAD = 2  # batches that each worker decodes ahead
+SHARED_MEMORY = "/dev/shm"
+AHEAD = 2  # batches that torch's loader lets each worker decode ahead
 EVALUATION_BATCH = 100  # 15 MB of 224 × 224 images; several wait in shared memory
 Item = tuple[int, tuple[float, float] | None]  # row, and where the crop lies (None: in the centre)
 
@@ -84,7 +86,6 @@ class FileBatches:
     def _decoded(self, sampler: "_Sampler") -> Iterator[Tensor]:
         """Yield the uint8 images of each batch of `sampler` on the device."""
         if len(sampler):
-            check_shared_memory(self.workers, sampler.largest * 3 * self.files.decode.crop**2)
             batches = _from_workers(self._loader(sampler))
             _open_iterations.add(batches)
             with contextlib.closing(batches):
@@ -97,8 +98,7 @@ class FileBatches:
         return DataLoader(
             self.files,
             batch_sampler=sampler,
-            num_workers=self.workers,
-            prefetch_factor=AHEAD if self.workers else None,
+            num_workers=_fitting(self.workers, sampler.largest * self.files.image_bytes),
             collate_fn=_as_it_is,
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_ignore_signals,
@@ -107,24 +107,16 @@ class FileBatches:
         )
 
 
-def check_shared_memory(workers: int, batch: int) -> None:
-    """Raise UserError if the shared memory cannot hold the batches (of that many bytes) which the workers decode ahead.
-
-    A worker that finds no room is killed by the operating system.
-    """
-    needed = (AHEAD * workers + 1) * batch
-    if workers and SHARED_MEMORY.is_dir() and (free := shutil.disk_usage(SHARED_MEMORY).free) < needed:
-        raise UserError(
-            f"{SHARED_MEMORY} has {free >> 20} MB free, but {workers} processes that decode images need {needed >> 20} MB "
-            "there; enlarge it (a container: --shm-size), or write fewer 'threads' in the setup's resources (1: none)"
-        )
-
-
 class _Files(Dataset["Tensor | str"]):
     """What a worker holds: the paths, as one array that forked processes share."""
 
     def __init__(self, paths: Paths, root: Path, decode: Decode) -> None:
         self.paths, self.root, self.decode = paths, root, decode
+
+    @property
+    def image_bytes(self) -> int:
+        """The bytes of one decoded image."""
+        return 3 * self.decode.crop**2
 
     def __getitems__(self, items: list[Item]) -> Tensor | str:
         """Return a batch of images, uint8, B × 3 × crop × crop; or the sentence of an image that cannot be read.
@@ -164,13 +156,33 @@ class _Sampler:
 
     @property
     def largest(self) -> int:
-        """Return how many images the largest batch of a training or an evaluation has."""
-        return max(EVALUATION_BATCH, *map(len, self.batches))
+        """The number of images of the largest batch."""
+        return max(map(len, self.batches))
 
     def __iter__(self) -> Iterator[list[Item]]:
         for rows in self.batches:
             places = [None] * len(rows) if self.places is None else map(tuple, self.places[rows].tolist())
             yield list(zip(rows.tolist(), places, strict=True))
+
+
+def _fitting(workers: int, batch_bytes: int) -> int:
+    """Return how many of `workers` have room for their batches in shared memory; containers often have 64 MB of it.
+
+    The number of workers changes no batch.
+    """
+    try:
+        status = os.statvfs(SHARED_MEMORY)
+    except OSError:  # no such folder: macOS
+        return workers
+    fitting = min(workers, (status.f_bavail * status.f_frsize // batch_bytes - 2) // AHEAD)
+    if fitting < workers:
+        _report_small_memory(max(0, fitting), workers)
+    return max(0, fitting)
+
+
+@functools.cache  # once a job, not once an epoch
+def _report_small_memory(fitting: int, workers: int) -> None:
+    log(f"{SHARED_MEMORY} is small: {fitting} of {workers} processes decode images; a container takes --shm-size")
 
 
 def _parts(rows: Tensor, batch_size: int) -> tuple[Tensor, ...]:
