@@ -36,6 +36,8 @@ def test_a_copied_folder_leaves_the_originals_job_alone(head, is_as_undisturbed,
     os.kill(pid, signal.SIGSTOP)  # else it would end before the copy looks
     (job,) = head.job_ids()
     copy = Counting(Path(shutil.copytree(project, tmp_path / "copy")), slurm, arguments=CHANGED)
+    for table in copy.folder.glob(".snakemake/submitit/*/jobs.tsv"):
+        table.unlink()  # at its end a test cancels what the table names
     try:
         copy.unlock()
         text = copy.count().ends()
@@ -60,6 +62,8 @@ def test_an_id_that_slurm_has_given_away_is_left_alone(head, is_as_undisturbed, 
     text = head.count().ends()
     assert f"SLURM has given ids of the journal to other jobs, which are left alone: {precious}" in text
     assert head.state(precious) == "RUNNING"
+    for pickle in project.glob(".snakemake/submitit/*/count/*.pkl"):
+        pickle.unlink()  # of the job whose id nobody knows any more
     is_as_undisturbed(attempts=2)
 
 
@@ -106,7 +110,7 @@ def test_variables_of_the_users_neither_rename_nor_hide_a_job(head, is_as_undist
 
 @pytest.mark.alone
 def test_a_preemption_that_cancels_is_submitted_again(head, is_as_undisturbed, slurm):
-    slurm.run("scontrol", "update", "PartitionName=gpu", "PreemptMode=CANCEL")
+    slurm.run("scontrol", "update", "PartitionName=gpu", "PreemptMode=CANCEL", "GraceTime=0")
     try:
         head.count().is_counting()
         options = ["--parsable", "--partition=urgent", "--exclusive", "--output=/dev/null"]
@@ -114,7 +118,7 @@ def test_a_preemption_that_cancels_is_submitted_again(head, is_as_undisturbed, s
         wait_for(lambda: head.state(urgent) == "RUNNING", 60, "the urgent job")
         text = head.ends()
     finally:
-        slurm.run("scontrol", "update", "PartitionName=gpu", "PreemptMode=REQUEUE")
+        slurm.run("scontrol", "update", "PartitionName=gpu", "PreemptMode=REQUEUE", "GraceTime=20")
     assert "was interrupted (PREEMPTED) and is submitted again" in text
     is_as_undisturbed(attempts=2)
 
