@@ -277,7 +277,9 @@ def levels(scale: str, heaviest: tuple[Accuracies, Accuracies]) -> tuple[list[pa
 def test_chance_at_the_heaviest_noise(tmp_path, ivon, others, verdict):
     tables, description = levels("tiny", (ivon, others))
     write(tmp_path, "fig7", tables, **description)
-    assert row(tmp_path, "C7b")["verdict"] == verdict
+    whole = row(tmp_path, "C7b")
+    assert whole["verdict"] == verdict
+    assert row(tmp_path, "C7b", whole["decides"])["effect"] == whole["effect"]  # the row says whose effect it shows
     found = row(tmp_path, "C7b", "kappa0.5, LS above chance")
     assert found["effect"] == pytest.approx(np.mean(others) - 10) and np.isnan(found["paper"])
 

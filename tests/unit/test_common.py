@@ -1,5 +1,7 @@
 """Which figures a command is asked about, and how it ends."""
 
+import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.pipeline import plan
-from adaptive_smoothing.pipeline.commands import program
+from adaptive_smoothing.pipeline.commands import common, program
 from adaptive_smoothing.pipeline.commands.common import Selection
 
 ROOT = Path(__file__).parents[2]
@@ -76,3 +78,10 @@ def test_a_closed_pipe_ends_a_command_quietly():
     command = f'{sys.executable} -c "{code}" | head -n 1'
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("x\n", "")
+
+
+def test_what_json_has_no_number_for_is_null(capsys):
+    common.print_json({"a": [1.5, math.inf, (math.nan,)], "b": {"c": -math.inf, "κ": "∞"}})
+    text = capsys.readouterr().out
+    assert json.loads(text) == {"a": [1.5, None, [None]], "b": {"c": None, "κ": "∞"}}
+    assert text.isascii()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from adaptive_smoothing.pipeline.runtime import execute, jobs, orphans
+from adaptive_smoothing.pipeline.runtime import jobs, orphans
 
 
 def test_a_disk_without_room_stops_snakemake_before_anything_starts(tmp_path):
@@ -47,30 +47,38 @@ def test_figures_are_drawn_whatever_backend_a_notebook_names(backend):
     assert (done.returncode, done.stdout.lower()) == (0, "agg\n"), done.stderr
 
 
-TALKS = "import sys\ndef talk(lines):\n    for _ in range(lines): log('x' * 100)\n    print('end', file=sys.stderr)\n"
+TALKING = """
+from adaptive_smoothing.core.log import log
+
+def talk():
+    for _ in range(500):
+        log("x" * 100)
+"""
 
 
-@pytest.fixture
-def talking(tmp_path, monkeypatch):
-    """A job that logs much."""
-    text = f"from adaptive_smoothing.core.log import log\n{TALKS}"
-    (tmp_path / "talking_job.py").write_text(text)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return "talking_job:talk"
+def executed(folder, function, log):
+    """Execute a function of a job that logs much, in a process of its own; return what the process did."""
+    (folder / "talking_job.py").write_text(TALKING)
+    code = (
+        "import sys; sys.path.append('.'); from adaptive_smoothing.pipeline.runtime import execute\n"
+        f"sys.exit(execute.execute('talking_job:{function}', {log!r}, {{}}) + 40)"
+    )
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("place", ["/dev/full", "absent/log", "."])
-def test_a_log_that_cannot_be_written_costs_no_job(talking, tmp_path, monkeypatch, capfd, place):
-    """A full disk, a folder that is gone or read-only."""
-    monkeypatch.chdir(tmp_path)
-    assert execute.execute(talking, place, {"lines": 500}) == 0
-    said = capfd.readouterr().err
-    assert ("cannot be written" in said and "end" in said) == (place != "/dev/full")
-    assert execute.execute("talking_job:absent", place, {}) == 1
-    assert capfd.readouterr().err.count("error: AttributeError") == 1
+@pytest.mark.parametrize("place", ["/dev/full", "absent/log"])
+def test_a_log_that_cannot_be_written_costs_no_job(tmp_path, place):
+    """A full disk; a folder that is gone or read-only."""
+    done = executed(tmp_path, "talk", place)
+    assert done.returncode == 40, done.stderr
+    assert ("cannot be written" in done.stderr) == (place != "/dev/full")
+    failed = executed(tmp_path, "absent", place)
+    assert failed.returncode == 41
+    assert failed.stderr.count("error: AttributeError") == 1
 
 
-def test_a_closed_terminal_changes_no_status(talking, tmp_path):
+def test_a_closed_terminal_changes_no_status(tmp_path):
+    (tmp_path / "talking_job.py").write_text(TALKING)
     code = (
         "import os, sys; from adaptive_smoothing.pipeline.runtime import execute\n"
         "read, write = os.pipe(); os.close(read); os.dup2(write, 2)\n"

@@ -228,6 +228,18 @@ def test_many_files_are_named_by_a_command(planned):
     assert text.endswith("paper_figures/recorded/fig2.pdf --cores 2 --forcerun $(smoothing differing recorded fig2)")
 
 
+def test_what_differs_in_code_alone_is_listed_apart_and_can_be_adopted(planned):
+    figures = [planned.figure("fig9")]
+    run = metrics_file(planned.run(IVON))
+    by_code = [records.Difference(f"{run}{number}.parquet", "other code made it: a", True) for number in range(4)]
+    other = [records.Difference(run, "why")]
+    first, second = records.Listing(planned, figures, [*other, *by_code]).text().split("\n\n")
+    assert first.startswith("not what config/recorded.yaml asks for") and first.endswith(f"--forcerun {run}")
+    assert second.startswith("made by other code than is here") and f"{run}0.parquet and 3 more" in second
+    assert second.endswith("$(smoothing differing recorded fig9 --code), or adopt the runs (docs/adopting.md)")
+    assert records.Listing(planned, figures, []).text() == ""
+
+
 def test_label_noise_of_another_run_number_or_specification_is_named_and_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     content = synthetic.content()

@@ -13,7 +13,7 @@ from PIL import Image
 from adaptive_smoothing.core import parquet, paths, units
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.results.claims import judge
-from adaptive_smoothing.results.report import facts, html, quotes, write
+from adaptive_smoothing.results.report import facts, html, markdown, quotes, write
 from adaptive_smoothing.training import metrics
 
 VERSIONS = {"torch": "2.0", "numpy": "2.1"}
@@ -161,6 +161,13 @@ def test_every_claim_has_its_sentence_of_the_paper():
     assert quotes.QUOTES.keys() == {claim.id for claim in judge.CLAIMS}
 
 
+def test_the_table_of_all_verdicts_says_whose_effect_it_shows():
+    shown = {"claim": "C7b", "text": "a claim", "verdict": "not reproduced", "effect": 37.2, "low": 33.0, "high": 41.4}
+    shown |= {"unit": "points", "seeds": 3, "compared": "long", "why": "longer", "decides": "SAM above chance"}
+    text = "\n".join(markdown.verdict_table([shown], with_words=False))
+    assert "| whose effect |" in text and "| SAM above chance |" in text and "long" not in text
+
+
 def test_what_is_missing_is_said(project):
     text, _ = written([table(project, "fig5", [run("ls", 0)])], missing={"fig7": "a run failed."})
     assert "> **fig7 is not here:** a run failed." in text
@@ -216,3 +223,27 @@ def test_closed_form_figures_have_no_runs(project):
     parquet.write("results/tiny/figures/fig2.parquet", frame, said)
     figure = figure_of("results/tiny/figures/fig2.parquet")
     assert figure.behind() == "Closed form: no training, no seeds." and list(figure.cautions()) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "commands", "words"),
+    [
+        ({"git_revision": "a" * 40, "files": {}}, f"git checkout {'a' * 40}\nsnakemake ", None),
+        (
+            {"git_revision": f"{'a' * 40}-modified", "files": {"config/mine.yaml": "x"}},
+            f"git checkout {'a' * 40}\nsmoothing restore results/tiny/figures/fig5.parquet\nsnakemake ",
+            "No commit holds `config/mine.yaml`. The table keeps them, and `smoothing restore` writes them back.",
+        ),
+        (
+            {"git_revision": "unknown (git refused: it is damaged)", "files": {"config/mine.yaml": "x"}},
+            "```sh\nsmoothing restore results/tiny/figures/fig5.parquet\nsnakemake ",
+            "No commit holds `config/mine.yaml`.",
+        ),
+    ],
+)
+def test_a_figure_is_made_again_from_its_commit_and_from_what_its_table_keeps(project, sources, commands, words):
+    fig5 = table(project, "fig5", [run("ivon", 0)], sources=sources)
+    text, _ = written([fig5])
+    section = text.partition("### Make it again")[2]
+    assert commands in section
+    assert words in section if words else "No commit holds" not in section

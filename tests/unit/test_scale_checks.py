@@ -4,6 +4,7 @@ import copy
 import re
 from typing import Any
 
+import generated
 import pytest
 import torch
 from edited_scales import SMALL, accepted, changed, refused
@@ -396,7 +397,7 @@ def test_every_table_says_whether_it_is_drawn_from_runs():
 @pytest.mark.parametrize("name", registry.names("model"))
 def test_a_models_file_is_true_about_the_images_that_it_takes(name):
     module = registry.load("model", name)
-    options = {"mnist_cnn": {"channels": [4, 8]}, "resnet50": {"weights": "random"}}.get(name, {})
+    options = generated.options("model", name)[0]
     channels = getattr(module, "CHANNELS", 2)
     smallest, one_pixel = getattr(module, "SMALLEST", 1), getattr(module, "ONE_PIXEL", 0)
 
@@ -409,6 +410,7 @@ def test_a_models_file_is_true_about_the_images_that_it_takes(name):
                 return False
         return True
 
-    assert runs_on(smallest, 2) and (smallest == 1 or not runs_on(smallest - 1, 2))
-    assert runs_on(max(one_pixel + 1, smallest), 1)
-    assert one_pixel == 0 or not runs_on(one_pixel, 1)
+    assert runs_on(smallest, 2), f"{module.__file__}: states no SMALLEST, the least height and width, or one too small"
+    assert smallest == 1 or not runs_on(smallest - 1, 2), f"{module.__file__}: SMALLEST is too large"
+    assert runs_on(max(one_pixel + 1, smallest), 1), f"{module.__file__}: states no ONE_PIXEL, or one too small"
+    assert one_pixel == 0 or not runs_on(one_pixel, 1), f"{module.__file__}: ONE_PIXEL is too large"

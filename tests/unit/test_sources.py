@@ -152,3 +152,10 @@ def test_the_files_of_a_scale_are_those_that_it_inherits_from_too(tmp_path):
     (tmp_path / "b.yaml").write_text("inherits: c\n")
     (tmp_path / "c.yaml").write_text("label: x\n")
     assert [path.name for path in scale_files.files_of(tmp_path / "a.yaml")] == ["a.yaml", "b.yaml", "c.yaml"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to somebody else")
+def test_a_checkout_of_another_owner_is_read(project):
+    for path in (project, project / ".git"):
+        os.chown(path, 12345, -1)
+    assert environment.checkout().revision == git(project, "-c", f"safe.directory={project}", "rev-parse", "HEAD")

@@ -89,6 +89,16 @@ def test_metrics_tell_memorised_labels_gradient_evaluations_and_reliability(digi
         assert (count * accuracy)[count > 0].sum() / 1600 == pytest.approx(last[f"test_accuracy{of}"])
 
 
+def test_processor_time_goes_on_where_an_earlier_attempt_stopped(digits):
+    one = trainer(digits, specification("ls"))
+    state = one.state_dict()
+    assert 0 < state["position"]["processor_seconds"] <= one.processor_seconds()
+    state["position"]["processor_seconds"] = 1000.0
+    other = trainer(digits, specification("ls"))
+    other.load_state_dict(state)
+    assert 1000 < other.processor_seconds() < other.state_dict()["position"]["processor_seconds"] < 2000
+
+
 @pytest.mark.parametrize("method", registry.names("method"))
 def test_only_a_run_with_posterior_samples_averages_over_a_posterior(digits, tmp_path, method):
     job.train(**arguments(digits, tmp_path, specification(method, epochs=1)))

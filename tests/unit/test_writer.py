@@ -17,7 +17,7 @@ from cases import arguments, specification
 from adaptive_smoothing.core import processes, progress, writer
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.core.writer import Superseded, only_writer
-from adaptive_smoothing.training import job
+from adaptive_smoothing.training import job, loop
 from adaptive_smoothing.training.checkpoint import Checkpoint
 
 HOLDER = """
@@ -200,6 +200,10 @@ def test_a_training_that_was_replaced_ends_and_writes_nothing(digits, tmp_path, 
         real(self, state)
 
     monkeypatch.setattr(Checkpoint, "after_step", after_step)
+    if moment == "results":
+        given["posterior"] = None
+    else:  # it ends before
+        monkeypatch.setattr(loop.Trainer, "record_epoch", lambda *_: pytest.fail("the training went on"))
     with pytest.raises(Superseded):
         job.train(**given)
     assert sorted(os.listdir(tmp_path)) == [writer.FILE, progress.FILE]

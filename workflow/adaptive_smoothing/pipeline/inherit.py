@@ -99,7 +99,7 @@ def added(base: Content, additions: Content) -> Content:
         if isinstance(value, dict):
             result[key] = added(there if isinstance(there, dict) else {}, value)
         else:
-            result[key] = [*there, *value] if isinstance(there, list) else value
+            result[key] = [*there, *value] if isinstance(there, list | tuple) else value
     return result
 
 

@@ -85,15 +85,24 @@ class Listing:
 
     def text(self) -> str:
         """Return lines with the files, and with the command that makes them again; '' if there are none."""
-        if not self.differences:
+        other = [difference for difference in self.differences if not difference.code_alone]
+        by_code = [difference for difference in self.differences if difference.code_alone]
+        parts = [
+            self._part(f"not what {self.plan.file} asks for, although Snakemake may take them for current:", other),
+            self._part("made by other code than is here, although Snakemake may take them for current:", by_code),
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    def _part(self, heading: str, differences: Sequence[Difference]) -> str:
+        if not differences:
             return ""
         by_reason: dict[str, list[str]] = defaultdict(list)
-        for difference in self.differences:
+        for difference in differences:
             by_reason[difference.what].append(difference.file)
-        lines = [f"not what {self.plan.file} asks for, although Snakemake may take them for current:"]
+        lines = [heading]
         for what, files in by_reason.items():
             lines += [f"  {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else ""), f"      {what}"]
-        return "\n".join([*lines, f"make them again: {_command(self.plan, self.figures, self.differences)}"])
+        return "\n".join([*lines, f"make them again: {_command(self.plan, self.figures, differences)}"])
 
     def document(self) -> list[dict[str, Any]]:
         """Return what `--json` prints of them."""
@@ -101,12 +110,13 @@ class Listing:
 
 
 def _command(planned: Plan, figures: Sequence[FigurePlan], differences: Sequence[Difference]) -> str:
-    """Return the command that makes files again; for runs that only the code differs in, the other way as well."""
+    """Return the command that makes files again; for runs that differ in code alone, the other way as well."""
     all_named = {figure.name for figure in figures} >= planned.figures.keys()
     names = [] if all_named else [figure.name for figure in figures]
-    command = making_again(planned.name, names, [difference.file for difference in differences])
-    adoptable = all(difference.adoptable for difference in differences)
-    return f"{command}, or adopt them (docs/adopting.md)" if adoptable else command
+    by_code = all(difference.code_alone for difference in differences)
+    command = making_again(planned.name, names, [difference.file for difference in differences], by_code)
+    adoptable = any(difference.adoptable for difference in differences) and by_code
+    return f"{command}, or adopt the runs (docs/adopting.md)" if adoptable else command
 
 
 def sentence(planned: Plan, figures: Sequence[FigurePlan], differences: Sequence[Difference]) -> str:

@@ -69,13 +69,16 @@ def _check(
         )
 
 
-def making_again(scale: str, figures: Sequence[str], files: Sequence[str]) -> str:
-    """Return the command that makes files again and all that is made from them; no `figures`: all of the scale."""
+def making_again(scale: str, figures: Sequence[str], files: Sequence[str], by_code: bool = False) -> str:
+    """Return the command that makes files again and all that is made from them; no `figures`: all of the scale.
+
+    `by_code`: whether the files differ in the code alone that made them.
+    """
     targets = " ".join(paths.figure_files(scale, figure)[0] for figure in figures) or scale
-    return f"snakemake {targets} --cores 2 --forcerun {_named(scale, figures, files)}"
+    return f"snakemake {targets} --cores 2 --forcerun {_named([scale, *figures], files, by_code)}"
 
 
-def _named(scale: str, figures: Sequence[str], files: Sequence[str]) -> str:
+def _named(words: Sequence[str], files: Sequence[str], by_code: bool) -> str:
     if len(files) <= LISTED:
         return " ".join(files)
-    return f"$(smoothing differing {' '.join([scale, *figures])})"
+    return f"$(smoothing differing {' '.join(words)}{' --code' if by_code else ''})"

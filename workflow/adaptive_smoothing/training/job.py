@@ -77,7 +77,8 @@ def _train_or_put_back(job: TrainJob, writer: Writer, heartbeat: progress.Progre
     identity_of_results = {**identity, "versions": json.dumps(made_with["versions"], sort_keys=True)}
     if finished.restore(job.results, identity_of_results):
         log(
-            f"an earlier start finished this run, and no figure has read it: its results in {job.metrics.parent} return"
+            "an earlier start finished this run, and no figure has read it: its results return "
+            f"(to train again, delete {job.metrics.with_name(finished.FILE)} first)"
         )
         return
     trainer = _open_trainer(job, prepared, labels)

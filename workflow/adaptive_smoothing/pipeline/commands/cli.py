@@ -282,13 +282,18 @@ def restore(
     print(restore.restore(table, force))
 
 
-@app.command(cls=ProjectCommand, epilog=examples("differing small", "differing small fig7"))
-def differing(scale: Scale = DEFAULT_SCALE, figures: Figures = None) -> None:
+@app.command(cls=ProjectCommand, epilog=examples("differing small", "differing small fig7 --code"))
+def differing(
+    scale: Scale = DEFAULT_SCALE,
+    figures: Figures = None,
+    code: Annotated[bool, typer.Option("--code", help="List those that differ in code alone instead.")] = False,
+) -> None:
     """List the files that are not what the plan asks for."""
     from adaptive_smoothing.pipeline.commands.common import Selection
 
     for difference in Selection.of(scale, figures).differences():
-        print(difference.file)
+        if difference.code_alone == code:
+            print(difference.file)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """What commands share: which figures they are asked about, and how they print."""
 
 import json
+import math
 import sys
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
@@ -94,5 +95,14 @@ def print_answer(answer: Answer, as_json: bool) -> None:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """Print one JSON document."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print one JSON document, in ASCII, which every terminal and pipe takes."""
+    print(json.dumps(_with_null(document), indent=2, allow_nan=False))
+
+
+def _with_null(content: Any) -> Any:
+    """Return the content of a document with null for NaN and infinity, for which JSON has no number."""
+    if isinstance(content, dict):
+        return {key: _with_null(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_with_null(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -57,7 +57,7 @@ def _figure_blocks(scale: str, heirs: tuple[str, ...]) -> dict[str, Any]:
     base = _figure_blocks(content["inherits"], (*heirs, scale))
     if (kept := (content.get("cut") or {}).get("figures")) is not None:
         base = {name: block for name, block in base.items() if name in kept}
-    return {**base, **dict(_own_blocks(content["overrides"])), **dict(_own_blocks(content.get("add") or {}))}
+    return {**base, **dict(_own_blocks(content.get("overrides") or {})), **dict(_own_blocks(content.get("add") or {}))}
 
 
 def _own_blocks(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -96,7 +96,7 @@ def overview(report: Report) -> Iterator[str]:
     yield ""
     yield (f"Of the paper's {plural(len(claims), 'claim')}: {verdicts}." if verdicts else "No claim was judged.")
     yield ""
-    yield from _verdict_table(claims, with_words=False)
+    yield from verdict_table(claims, with_words=False)
     for caution in _cautions(report):
         yield from ("", f"> {caution}")
 
@@ -110,7 +110,8 @@ def _cautions(report: Report) -> Iterator[str]:
     yield from (f"**{', '.join(numbers)}:** {caution}" for caution, numbers in concerned.items())
 
 
-def _verdict_table(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
+def verdict_table(rows: Sequence[Row], with_words: bool) -> Iterator[str]:
+    """Yield the table of verdicts; `with_words` says what was compared, else whose effect is shown."""
     yield from markdown_table(
         ("id", "claim", "verdict", "effect [95 % CI]", "seeds", "what was compared" if with_words else "whose effect"),
         (
@@ -150,7 +151,7 @@ def figure_section(report: Report, figure: Figure) -> Iterator[str]:
             quote = QUOTES[row["claim"]]
             yield f"- **{row['claim']}** “{quote.words}” ({quote.section})"
         yield from ("", "### What was found at this scale", "")
-        yield from _verdict_table(rows, with_words=True)
+        yield from verdict_table(rows, with_words=True)
     yield from ("", "### Make it again", "")
     yield from _commands(report, figure)
 

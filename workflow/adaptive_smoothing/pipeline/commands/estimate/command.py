@@ -3,7 +3,6 @@
 Which runs are still to be made is Snakemake's decision (snakemake_cli.py); what one costs, that of cost_model.py.
 """
 
-import math
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -132,11 +131,11 @@ class Estimate:
         return {**counts, **self._seconds_document(needed)}
 
     def _method_document(self, needed: Sum) -> dict[str, Any]:
-        each = {"runs_to_make": needed.to_make, "seconds_of_one": _finite(needed.mean)}
+        each = {"runs_to_make": needed.to_make, "seconds_of_one": needed.mean}
         return {**each, **self._seconds_document(needed), "known_from": needed.sources}
 
     def _seconds_document(self, needed: Sum) -> dict[str, Any]:
-        seconds = {device: _finite(needed.seconds(device)) for device in self.devices}
+        seconds = {device: needed.seconds(device) for device in self.devices}
         return {"seconds": seconds, "costs_unknown": needed.unknown}
 
     def by_figure(self) -> Table:
@@ -207,11 +206,6 @@ class Estimate:
 
 def _measures(figure: FigurePlan, one: Measurement) -> bool:
     return figure.label_noise_mc_samples == one.samples and one.run in figure.runs
-
-
-def _finite(seconds: float | None) -> float | None:
-    """Return seconds, or None where JSON has no number for them."""
-    return seconds if seconds is not None and math.isfinite(seconds) else None
 
 
 def _table(first: str, *numbers: str) -> Table:
