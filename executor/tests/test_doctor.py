@@ -101,22 +101,42 @@ def test_a_rejected_job_says_what_to_type(slurm, capsys):
     assert "workflow doctor -- --partition=… --account=…" in capsys.readouterr().out
 
 
+def test_the_users_variables_count_as_they_do_for_jobs(slurm, capsys, monkeypatch):
+    monkeypatch.setenv("SBATCH_ACCOUNT", "lab")
+    monkeypatch.setenv("SBATCH_JOB_NAME", "mine")
+    slurm("sbatch", 'echo "error: got $* and $SBATCH_JOB_NAME." >&2; exit 1')
+    doctor.main([])
+    said = capsys.readouterr().out
+    assert "--account=lab" in said and "mine." not in said
+    assert (
+        "SBATCH_ACCOUNT, SBATCH_JOB_NAME in the environment are kept from SLURM's commands; of them --account" in said
+    )
+
+
 def test_sbatch_that_says_nothing(slurm, capsys):
     slurm("sbatch", "true")
     assert doctor.main([]) == 1
     assert "sbatch failed: it printed no job id" in capsys.readouterr().out
 
 
+NOTE_NAME = 'for word; do case "$word" in --job-name=*) echo "${word#*=}" >name;; esac; done; echo 17'
+
+
+def squeue_says(state):
+    """Return a squeue that shows the job that NOTE_NAME has taken."""
+    return f'echo "17|{state}|$(id -u)|Priority||$(cat name)|$PWD"'
+
+
 def test_a_job_that_never_starts(slurm, capsys):
-    slurm("sbatch", "echo 17")
-    slurm("squeue", "echo '17|PENDING'")
+    slurm("sbatch", NOTE_NAME)
+    slurm("squeue", squeue_says("PENDING"))
     assert doctor.main(["--timeout", "1"]) == 0
     assert "job 17 is still PENDING" in capsys.readouterr().out
 
 
 def test_a_node_without_this_python(slurm, capsys):
-    slurm("sbatch", "echo 17")
-    slurm("squeue", "echo '17|FAILED'")
+    slurm("sbatch", NOTE_NAME)
+    slurm("squeue", squeue_says("FAILED"))
     assert doctor.main(["--timeout", "1"]) == 1
     assert "must be seen by all nodes" in capsys.readouterr().out
 

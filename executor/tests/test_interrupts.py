@@ -1,4 +1,4 @@
-"""Ctrl-C during a short operation that must not be interrupted, and SIGTERM while Snakemake processes a job's end."""
+"""Interrupts that are lost, repeated or counted, and SIGTERM while Snakemake processes a job's end."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from snakemake_executor_plugin_submitit.interrupts import InterruptGuard, held_back
+from snakemake_executor_plugin_submitit.interrupts import InterruptGuard, counted
 
 
 @pytest.fixture(autouse=True)
@@ -20,32 +20,19 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
-def test_an_interrupt_takes_effect_at_the_end():
-    done = []
-    with pytest.raises(KeyboardInterrupt), held_back():
+def test_interrupts_are_counted_and_not_raised():
+    with counted() as received:
         signal.raise_signal(signal.SIGINT)
-        done.append("all of it")
-    assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_without_an_interrupt_nothing_happens():
-    with held_back():
-        pass
+        signal.raise_signal(signal.SIGINT)
+    assert received == [signal.SIGINT] * 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_an_ignored_interrupt_stays_ignored():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with held_back():
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_other_threads_are_left_alone():
     seen = []
 
     def work():
-        with held_back():
+        with counted():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)
@@ -66,6 +53,13 @@ def test_a_lost_interrupt_is_repeated_once():
         threading.Event().wait(10)  # as Snakemake waits
     watcher.join()
     guard.repeat_if_lost()
+
+
+def test_a_second_interrupt_soon_after_the_first_does_not_hit_the_cancelling():
+    InterruptGuard(lost_after_s=60)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 def test_a_handler_of_somebody_elses_is_left_alone():

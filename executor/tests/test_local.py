@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,6 +123,7 @@ def test_a_secret_is_on_no_command_line_and_in_no_file(folder):
             "rule make: resource slurm_extra: --array is set by",
         ),
         (["a.txt", "--submitit-cluster", "slrum"], "unknown cluster 'slrum'; legal: slurm, local, debug"),
+        (["a.txt", "--submitit-folder", "/etc/hostname"], "cannot be used (File exists)"),
         (["a.txt", "--submitit-signal-delay", "1"], "--submitit-signal-delay: 1 is too small"),
         (["a.txt", "--submitit-use-srun", "perhaps"], "'perhaps' is neither true nor false"),
     ],
@@ -183,7 +185,11 @@ def test_a_killed_snakemake_finds_its_job_again(waiting, folder):
     assert alive(pid)
     subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], cwd=folder, check=True, capture_output=True)
     again = subprocess.Popen(
-        command("waits.txt"), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command("waits.txt", "--submitit-keep-days", "0"),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     lines = iter(again.stdout.readline, "")
     assert any("1 jobs of an earlier run are taken over" in line for line in lines)
@@ -204,6 +210,19 @@ def test_another_job_for_the_same_file_is_cancelled_before(waiting, folder):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "of an earlier run would write waits.txt too; cancelled first" in done.stdout + done.stderr
     assert not alive(pid)
+
+
+def test_a_copied_folder_leaves_the_originals_job_alone(waiting, folder, tmp_path_factory):
+    _, pid = waiting
+    copy = tmp_path_factory.mktemp("copied") / "project"
+    shutil.copytree(folder, copy)
+    subprocess.run([sys.executable, "-m", "snakemake", "--unlock"], cwd=copy, check=True, capture_output=True)
+    (copy / "Snakefile").write_text(WORKFLOW.replace("echo $$ >pid; sleep 300;", "sleep 1; "))
+    done = snakemake(copy, "waits.txt")
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert "whose jobs are left alone" in text and "cancelled first" not in text
+    assert alive(pid)
 
 
 def test_the_guard_takes_a_job_down_with_its_wrapper(waiting, folder):

@@ -13,7 +13,7 @@ import pytest
 from snakemake_executor_plugin_submitit import attempts
 from snakemake_executor_plugin_submitit.attempts import Entry
 from snakemake_executor_plugin_submitit.node import INTERRUPTED_STATUS
-from snakemake_executor_plugin_submitit.requeue import own_end, own_state
+from snakemake_executor_plugin_submitit.requeue import _requeued_or_hopeless, own_state, seconds_left
 
 AGAIN = 144  # submitit's local "requeue me"
 # In Python: a shell cannot trap a signal that was ignored when it began.
@@ -29,10 +29,12 @@ open("pid", "w").write(str(os.getpid()))
 time.sleep(100)
 """
 MAIN = """
-import os, sys
+import os, socket, sys
+socket.gethostname = lambda: os.environ.get("HOST", "here")
 from snakemake_executor_plugin_submitit import node
 timing = node.Timing(fence_s=0.5, clock_s=float(os.environ.get("CLOCK_S", 5)))
-job = node.NodeJob(sys.argv[1], ".", "attempts.jsonl", 2, int(sys.argv[2]), 1, int(sys.argv[3]), "local")
+job = node.NodeJob(sys.argv[1], ".", os.environ.get("RECORD", "attempts.jsonl"), 2, int(sys.argv[2]), 1,
+                   int(sys.argv[3]), os.environ["SUBMITIT_EXECUTOR"], os.environ.get("TOKEN", ""), ("fence.jsonl",))
 print("summary:", node.Attempt(job, timing).run())
 """
 
@@ -52,7 +54,7 @@ def start(tmp_path, monkeypatch):
         (tmp_path / "pid").unlink(missing_ok=True)
         process = subprocess.Popen(
             [sys.executable, "-c", MAIN, command, str(delay), str(before)],
-            env={**os.environ, "SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": "1"},
+            env={"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": "1", **os.environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -163,6 +165,44 @@ def test_an_attempt_ends_when_a_newer_one_has_begun_elsewhere(start):
     wait_for(lambda: not alive(pid), 10)
 
 
+def test_an_attempt_ends_when_its_output_is_claimed_for_another_submission(start, monkeypatch):
+    monkeypatch.setenv("TOKEN", "old")
+    attempts.claim(Path("fence.jsonl"), "old")
+    process = start("echo $$ >pid; sleep 100")
+    pid = int(Path("pid").read_text())
+    attempts.claim(Path("fence.jsonl"), "new")
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED_STATUS and "another submission has claimed its output" in text
+    wait_for(lambda: not alive(pid), 10)
+
+
+def test_a_job_whose_output_is_another_submissions_does_not_begin(start, monkeypatch):
+    monkeypatch.setenv("TOKEN", "old")
+    attempts.claim(Path("fence.jsonl"), "old")
+    attempts.claim(Path("fence.jsonl"), "new")
+    process = start("echo x >>runs")
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED_STATUS and "another submission's by now" in text
+    assert not Path("runs").exists()
+
+
+def test_a_new_submission_waits_until_the_former_one_elsewhere_has_noticed(start, monkeypatch):
+    """As after a lost node where SLURM may not requeue: another token, another record, the same output."""
+    monkeypatch.setenv("TOKEN", "old")
+    monkeypatch.setenv("HOST", "cut-off")
+    attempts.claim(Path("fence.jsonl"), "old")
+    old = start("echo old >>ledger; echo $$ >pid; sleep 100; echo end >>ledger")
+    Path("attempts.jsonl").unlink()
+    attempts.claim(Path("fence.jsonl"), "new")
+    monkeypatch.setenv("TOKEN", "new")
+    monkeypatch.setenv("HOST", "here")
+    new = start("echo new >>ledger")
+    text, _ = new.communicate(timeout=60)
+    assert new.returncode == 0 and "a former attempt on cut-off did not say that it ended; waiting" in text
+    assert old.wait(1) == INTERRUPTED_STATUS  # before the new one began
+    assert Path("ledger").read_text() == "old\nnew\n"
+
+
 def test_a_failure_shows_the_last_lines_and_leaves_no_process(start):
     process = start("sleep 100 & echo $! >pid; echo the reason; exit 3")
     pid = int(Path("pid").read_text())
@@ -171,8 +211,79 @@ def test_a_failure_shows_the_last_lines_and_leaves_no_process(start):
     wait_for(lambda: not alive(pid), 10)
 
 
-def test_scontrols_record_is_read():
-    record = "JobId=7 JobName=x JobState=RUNNING Reason=None EndTime=2026-11-22T15:00:00 Deadline=N/A"
-    assert own_state(record) == "RUNNING"
-    assert time.strftime("%H:%M", time.localtime(own_end(record))) == "15:00"
-    assert own_state("") == "" and own_end("") is None and own_end("EndTime=Unknown") is None
+def test_a_job_whose_pickle_is_gone_has_not_succeeded(tmp_path):
+    command = [sys.executable, "-m", "snakemake_executor_plugin_submitit.node_main", str(tmp_path), "token"]
+    done = subprocess.run(command, env={**os.environ, "SLURM_JOB_ID": "7"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "the pickle of this job is missing in " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "ran", "expected"),
+    [
+        ("00:05:00", "00:00:12", 288.0),
+        ("1-01:00:00", "1-00:59:50", 10.0),
+        ("00:01:00", "00:01:03", -3.0),
+        ("UNLIMITED", "00:00:12", float("inf")),
+        ("Partition_Limit", "00:00:12", None),
+        ("", "", None),
+    ],
+)
+def test_what_is_left_of_the_time_limit_does_not_depend_on_when_slurm_ends_a_job(limit, ran, expected):
+    record = f"JobId=7 JobState=COMPLETING RunTime={ran} TimeLimit={limit} EndTime=2026-11-22T15:00:00"
+    assert seconds_left(record) == expected
+    assert own_state(record) == "COMPLETING" and own_state("") == ""
+
+
+@pytest.fixture
+def scontrol(tmp_path, monkeypatch):
+    """Return a function that puts a script in place of scontrol; its calls are noted."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
+
+    def write(script):
+        (tmp_path / "bin/scontrol").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n{script}\n')
+        (tmp_path / "bin/scontrol").chmod(0o755)
+
+    return write
+
+
+def test_a_cancelled_job_has_not_reached_its_time_limit(start, scontrol, monkeypatch):
+    """SLURM calls it COMPLETING, and its EndTime is now; so does a preemption with PreemptMode=CANCEL."""
+    scontrol("echo JobState=COMPLETING RunTime=00:00:12 TimeLimit=00:05:00 EndTime=$(date +%FT%T) Requeue=1")
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    status, text = told(start(listening("SIGTERM")), signal.SIGTERM)
+    assert status == INTERRUPTED_STATUS and "time limit" not in text
+    assert "SLURM says COMPLETING" in text and events() == ["start", "preempted"]
+
+
+@pytest.mark.parametrize(
+    ("script", "record", "over"),
+    [
+        ("true", "Requeue=1", True),
+        ("echo 'Requested operation is presently disabled' >&2; exit 1", "Requeue=1", True),
+        ("echo 'Unable to contact slurm controller' >&2; exit 1", "Requeue=1", False),
+        ("exit 1", "Requeue=0", True),
+    ],
+)
+def test_a_requeue_that_the_site_forbids_is_not_asked_for_again_and_again(scontrol, script, record, over):
+    scontrol(script)
+    assert _requeued_or_hopeless("7", record) is over
+
+
+def test_a_record_that_cannot_be_read_for_a_while_ends_no_job(start):
+    process = start("echo $$ >pid; sleep 2")
+    wait_for(lambda: events() == ["start"])
+    Path("fence.jsonl").unlink()
+    Path("fence.jsonl").mkdir()
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "cannot read attempts.jsonl (Is a directory); the job goes on" in text
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_made_again(start, tmp_path, monkeypatch):
+    monkeypatch.setenv("RECORD", "records/attempts.jsonl")
+    (tmp_path / "records").mkdir()
+    process = start("rm -r records; echo done")
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "summary:" in text
+    assert (tmp_path / "records").is_dir()

@@ -4,14 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from snakemake_executor_plugin_submitit import attempts, identity, local, slurm
+from snakemake_executor_plugin_submitit import attempts, environment, identity, local, slurm
 from snakemake_executor_plugin_submitit.attempts import Entry
 from snakemake_executor_plugin_submitit.decide import CONFIRM_S, RESULT_LAG_S, Outcome, decide
-from snakemake_executor_plugin_submitit.endings import failure_reason
+from snakemake_executor_plugin_submitit.endings import failure_reason, reason_without_result
 from snakemake_executor_plugin_submitit.messages import few
 from snakemake_executor_plugin_submitit.node import NodeJob
+from snakemake_executor_plugin_submitit.reasons import advice
 from snakemake_executor_plugin_submitit.request import BadRequest, request_of, slurm_options
-from snakemake_executor_plugin_submitit.sbatch_errors import Deferred, Rejected, classify
+from snakemake_executor_plugin_submitit.sbatch_errors import Deferred, Rejected, TooMany, classify
 from snakemake_executor_plugin_submitit.states import STATES, Meaning, meaning
 from snakemake_executor_plugin_submitit.submitit_backend import to_this_machine
 from snakemake_executor_plugin_submitit.task import grouped
@@ -67,9 +68,12 @@ def test_nothing_is_concluded_from_no_answer(result):
     assert decide(result, None, 1e9, True, 0) is Outcome.WAIT
 
 
-def test_completed_is_a_success_once_the_result_had_time_to_show_up():
+def test_completed_without_a_result_is_no_success():
     assert decide(None, "COMPLETED", RESULT_LAG_S - 1, False, 180) is Outcome.WAIT
-    assert decide(None, "COMPLETED", RESULT_LAG_S, False, 180) is Outcome.SUCCESS
+    assert decide(None, "COMPLETED", RESULT_LAG_S, False, 180) is Outcome.FAILED
+    assert "left no result" in reason_without_result("COMPLETED")
+    assert reason_without_result("FAILED", "0:53, n3") == "no result; SLURM says FAILED (0:53, n3)"
+    assert reason_without_result("NODE_FAIL") == "no result; SLURM says NODE_FAIL"
     assert meaning("COMPLETED") is Meaning.COMPLETED
 
 
@@ -141,6 +145,10 @@ def test_no_gpu_and_no_memory_ask_for_neither():
         ({"slurm_extra": "--nice 5"}, "'5'"),
         ({"slurm_extra": "-x node"}, "'-x'"),
         ({"slurm_extra": "--array=1-5"}, "--array is set"),
+        ({"slurm_extra": "--arr=1-5"}, "--arr is set"),  # sbatch accepts beginnings
+        ({"slurm_extra": "--ntasks=2"}, "--ntasks is set"),
+        ({"slurm_extra": "--clusters=big"}, "--clusters is not supported"),
+        ({"slurm_extra": "--clus=big"}, "--clus is not supported"),
         ({"slurm_extra": "--comment='x"}, "cannot be read"),
         ({"slurm_partition": "a\n#SBATCH --wrap=x"}, "slurm_partition"),
     ],
@@ -169,43 +177,62 @@ def test_jobs_of_one_rule_with_equal_requests_go_up_together_in_pieces():
     assert grouped([], lambda job: job, size=4) == []
 
 
-def test_states_of_arrays_are_read():
-    text = "12_3|RUNNING\n12_[4-6,9%2]|PENDING\n77|COMPLETED\nCLUSTER: x\n12_1|CANCELLED by 1000\n"
-    assert slurm.parse_states(text) == {
-        "12_3": "RUNNING",
-        **{f"12_{index}": "PENDING" for index in (4, 5, 6, 9)},
-        "77": "COMPLETED",
-        "12_1": "CANCELLED by 1000",
-    }
-    assert slurm.whole_ids(["12_0", "12_1", "7", "13_0"]) == ["12", "7", "13"]
-
-
 def test_the_configuration_is_read():
     text = "Configuration data as of 2026\nMaxArraySize            = 1001\nSlurmctldParameters     = a=b,c\n\n"
     assert slurm.configuration(text) == {"MaxArraySize": "1001", "SlurmctldParameters": "a=b,c"}
 
 
 @pytest.mark.parametrize(
-    ("said", "kind", "outage"),
+    ("said", "kind"),
     [
-        (
-            "sbatch: error: Batch job submission failed: Invalid account or account/partition combination",
-            Rejected,
-            None,
-        ),
-        ("sbatch: error: invalid partition specified: nix", Rejected, None),
-        ("sbatch: error: Batch job submission failed: Requested node configuration is not available", Rejected, None),
-        ("sbatch: error: Socket timed out on send/recv operation", Deferred, True),
-        ("sbatch: error: Unable to contact slurm controller (connect failure)", Deferred, True),
-        ("sbatch: error: QOSMaxSubmitJobPerUserLimit", Deferred, True),
-        ("", Deferred, True),
-        ("sbatch: error: something new", Deferred, False),
+        ("Batch job submission failed: Invalid account or account/partition combination", Rejected),
+        ("invalid partition specified: nix", Rejected),
+        ("Batch job submission failed: Requested node configuration is not available", Rejected),
+        ("QOSMaxWallDurationPerJobLimit\nJob violates accounting/QOS policy (job submit limit, …)", Rejected),
+        ("Access/permission denied", Rejected),
+        ("option '--mem' requires an argument", Rejected),
+        ("Socket timed out on send/recv operation", Deferred),
+        ("Unable to contact slurm controller (connect failure)", Deferred),
+        ("Slurm backup controller in standby mode", Deferred),
+        ("Invalid authentication credential", Deferred),
+        ("I/O error writing script/environment to file", Deferred),
+        ('Unable to resolve "head": Unknown host', Deferred),
+        ("Required partition not available (inactive or drain)", Deferred),
+        ("", Deferred),
+        ("something new", Deferred),
+        ("QOSMaxSubmitJobPerUserLimit\nJob violates accounting/QOS policy (job submit limit, …)", TooMany),
+        ("AssocMaxSubmitJobLimit", TooMany),
+        ("Batch job submission failed: Invalid job array specification", TooMany),  # larger than MaxArraySize
+        ("Slurm temporarily unable to accept job, sleeping and retrying", TooMany),
     ],
 )
-def test_what_sbatch_says_is_understood(said, kind, outage):
-    error = classify(RuntimeError(said))
-    assert isinstance(error, kind)
-    assert getattr(error, "outage", None) == outage
+def test_what_sbatch_says_is_understood(said, kind):
+    assert type(classify(f"sbatch: error: {said}" if said else said)) is kind
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "named"),
+    [
+        ("PENDING", "JobHeldAdmin", "ask for: scontrol release 7"),
+        ("PENDING", "JobHeldUser", "scontrol release 7"),
+        ("PENDING", "job requeued in held state", "scontrol release 7"),
+        ("PENDING", "launch failed requeued held", "a node could not start it"),
+        ("REQUEUE_HOLD", "None", "REQUEUE_HOLD: an administrator holds it"),
+        ("PENDING", "PartitionTimeLimit", "lower runtime"),
+        ("PENDING", "BadConstraints", "slurm_constraint"),
+        ("PENDING", "DependencyNeverSatisfied", "slurm_extra"),
+        ("PENDING", "AssocMaxWallDurationPerJobLimit", "more than a job may have"),
+        ("PENDING", "QOSMaxGRESPerJob", "more than a job may have"),
+        ("PENDING", "AssocGrpCPUMinutesLimit", "budget"),
+        *(("PENDING", reason, None) for reason in ("Priority", "Resources", "None", "BeginTime", "Dependency", "")),
+        ("PENDING", "ReqNodeNotAvail, UnavailableNodes:n1", None),
+        ("PENDING", "QOSMaxJobsPerUserLimit", None),
+        ("PENDING", "JobArrayTaskLimit", None),
+    ],
+)
+def test_a_reason_that_never_passes_comes_with_a_way_out(state, reason, named):
+    text = advice("7", state, reason)
+    assert named in text if named else text is None
 
 
 def test_attempts_survive_a_line_that_was_cut_short(tmp_path):
@@ -217,13 +244,58 @@ def test_attempts_survive_a_line_that_was_cut_short(tmp_path):
     assert attempts.append(path, Entry(attempts.START, "2-2", 3.0))
     entries = attempts.read(path)
     assert [entry.event for entry in entries] == [attempts.START, attempts.TIMEOUT, attempts.START]
-    assert attempts.stopped(entries, "1-1") and not attempts.stopped(entries, "2-2")
+    assert [entry.attempt for entry in attempts.unstopped(entries)] == ["2-2"]
     assert not attempts.count(entries, attempts.DONE) and not attempts.wants_restart(entries)
     assert attempts.wants_restart(entries[:2])
     assert attempts.summary(entries, 3) == "1 of 3 requeues after its time limit"
     assert attempts.summary(entries[:1], 3) == ""
     assert attempts.read(tmp_path / "none") == []
     assert not attempts.append(tmp_path / "no folder" / "x", entries[0])
+
+
+def entry(event, attempt, token="new"):
+    return Entry(event, attempt, 0.0, token=token)
+
+
+@pytest.mark.parametrize(
+    ("entries", "known", "expected"),
+    [
+        ([], (), None),
+        ([entry(attempts.CLAIM, "c1"), entry(attempts.START, "own")], (), None),
+        ([entry(attempts.START, "other"), entry(attempts.START, "own")], (), None),
+        ([entry(attempts.START, "own"), entry(attempts.START, "other")], (), "other"),
+        ([entry(attempts.START, "own"), entry(attempts.CLAIM, "c2", "newer")], (), "c2"),
+        ([entry(attempts.START, "own"), entry(attempts.CLAIM, "c1")], (), None),  # a line that came late
+        ([entry(attempts.START, "own"), entry(attempts.START, "own")], (), None),
+        ([entry(attempts.START, "before")], ("before",), None),  # its own start could not be written
+        ([entry(attempts.START, "before"), entry(attempts.START, "other")], ("before",), "other"),
+    ],
+)
+def test_what_takes_the_place_of_an_attempt_comes_after_it_whatever_the_clocks_say(entries, known, expected):
+    found = attempts.superseding(entries, "own", "new", known)
+    assert (found and found.attempt) == expected
+
+
+def test_the_last_claim_of_an_output_counts():
+    old, new = entry(attempts.CLAIM, "c1", "old"), entry(attempts.CLAIM, "c2", "new")
+    assert attempts.is_claimed_by_another([old, new], "old")
+    assert not attempts.is_claimed_by_another([old, new], "new")
+    assert not attempts.is_claimed_by_another([], "new")
+    assert not attempts.is_claimed_by_another([old], "")  # pickled by an older version
+
+
+LOGIN = {"SBATCH_ACCOUNT": "lab", "SBATCH_JOB_NAME": "mine", "SQUEUE_USERS": "me", "SLURM_CLUSTERS": "big"}
+
+
+def test_variables_of_slurm_reach_no_command_except_how_to_reach_the_cluster():
+    kept = {"SLURM_CONF": "/etc/slurm.conf", "SLURM_JWT": "secret", "PATH": "/bin", "MY_SLURM_X": "1"}
+    assert environment.cleaned({**LOGIN, **kept}) == kept
+    assert environment.removed({**LOGIN, **kept}) == sorted(LOGIN)
+
+
+def test_variables_that_choose_where_jobs_go_are_defaults_outside_of_jobs():
+    assert environment.sbatch_defaults(LOGIN) == {"account": "lab"}
+    assert environment.sbatch_defaults({**LOGIN, "SLURM_JOB_ID": "7"}) == {}
 
 
 def test_values_have_a_text_that_does_not_depend_on_memory():

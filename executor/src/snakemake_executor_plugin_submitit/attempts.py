@@ -1,7 +1,11 @@
 """A job's attempts, written by the node and read by the head: a line of JSON for each start and stop.
 
-The file is next to the job's pickle, outlives a requeue, and answers three questions: has the job finished already
-(then it is not run again), how often did it time out, and is another attempt of it running?
+The record of a submission is next to the job's pickle, outlives a requeue, and says whether the job has finished
+already (then it is not run again) and how often it timed out.
+
+The fence of an output is a file of the same kind that all submissions for this output share. Before a submission the
+head claims the output there; an attempt ends when the output is claimed for another submission, or when another
+attempt has started. Only the order of the lines counts: the clocks of two machines are never compared.
 """
 
 import contextlib
@@ -9,12 +13,13 @@ import json
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from snakemake_executor_plugin_submitit import processes
 
+CLAIM = "claim"  # by the head: another submission is to write this output
 START = "start"
 # How an attempt ended:
 DONE = "done"
@@ -26,21 +31,22 @@ STOPS = (DONE, FAILED, TIMEOUT, PREEMPTED)
 
 @dataclass(frozen=True)
 class Entry:
-    """A start or a stop of an attempt."""
+    """A claim, or a start or a stop of an attempt."""
 
     event: str
-    attempt: str  # "<pid>-<time>" of the process that writes, unique
+    attempt: str  # "<pid>-<time>-<host>" of the process that writes, unique
     time: float
     host: str = ""
     leader: int = 0  # process group of what the attempt started
     leader_started: str = ""  # by /proc, since process ids are reused
     job_id: str = ""
+    token: str = ""  # of the submission
 
 
 def read(path: Path) -> list[Entry]:
     """Return all entries; a line that was cut short by a crash or a full disk is left out."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return []
     entries = []
@@ -48,6 +54,14 @@ def read(path: Path) -> list[Entry]:
         with contextlib.suppress(ValueError, TypeError):
             entries.append(Entry(**json.loads(line)))
     return entries
+
+
+def read_if_possible(path: Path) -> list[Entry]:
+    """Return all entries, none while the file cannot be read."""
+    try:
+        return read(path)
+    except OSError:
+        return []
 
 
 def append(path: Path, entry: Entry) -> bool:
@@ -62,19 +76,51 @@ def append(path: Path, entry: Entry) -> bool:
         return False
 
 
+def claim(fence: Path, token: str) -> None:
+    """Claim an output for a submission. Raises OSError where that cannot be written."""
+    fence.parent.mkdir(parents=True, exist_ok=True)
+    entry = Entry(CLAIM, f"claim-{token}", time.time(), socket.gethostname(), token=token)
+    with fence.open("a") as file:
+        file.write("\n" + json.dumps(asdict(entry)) + "\n")
+
+
+def record_end(fence: Path, token: str) -> None:
+    """Record the end of a submission's attempts that were killed, once SLURM says that they have ended."""
+    with contextlib.suppress(OSError):
+        for entry in [one for one in unstopped(read(fence)) if one.token == token]:
+            append(fence, Entry(FAILED, entry.attempt, time.time(), socket.gethostname(), token=token))
+
+
 def count(entries: Sequence[Entry], event: str) -> int:
     """Return how often an event happened."""
     return sum(entry.event == event for entry in entries)
 
 
-def last_start(entries: Sequence[Entry]) -> Entry | None:
-    """Return the latest start, None before the first."""
-    return next((entry for entry in reversed(entries) if entry.event == START), None)
+def unstopped(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the starts of attempts that have not recorded their end."""
+    ended = {entry.attempt for entry in entries if entry.event in STOPS}
+    return [entry for entry in entries if entry.event == START and entry.attempt not in ended]
 
 
-def stopped(entries: Sequence[Entry], attempt: str) -> bool:
-    """Return whether this attempt has recorded its end."""
-    return any(entry.event in STOPS and entry.attempt == attempt for entry in entries)
+def is_claimed_by_another(entries: Sequence[Entry], token: str) -> bool:
+    """Return whether the last claim is another submission's."""
+    claims = [entry.token for entry in entries if entry.event == CLAIM]
+    return bool(token and claims) and claims[-1] != token
+
+
+def superseding(entries: Sequence[Entry], attempt: str, token: str, known: Collection[str]) -> Entry | None:
+    """Return the entry that takes the place of an attempt of submission `token`, None if there is none.
+
+    `known` are the attempts that the file held when this one began, for the case that its start could not be recorded.
+    """
+    own = [index for index, entry in enumerate(entries) if entry.event == START and entry.attempt == attempt]
+    later = entries[own[-1] + 1 :] if own else [entry for entry in entries if entry.attempt not in known]
+    for entry in reversed(later):
+        if entry.event == CLAIM and entry.token != token:
+            return entry
+        if entry.event == START and entry.attempt != attempt:
+            return entry
+    return None
 
 
 def wants_restart(entries: Sequence[Entry]) -> bool:
@@ -96,21 +142,37 @@ def summary(entries: Sequence[Entry], max_timeouts: int, timeouts_before: int = 
 
 
 class AttemptLog:
-    """A job's record of attempts, as the attempt of this process reads and writes it."""
+    """A job's record and the fences of its outputs, as the attempt of this process reads and writes them."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._began = time.time()
-        self._attempt = f"{os.getpid()}-{self._began:.6f}"
+    def __init__(self, path: Path, fences: Sequence[str] = (), token: str = "") -> None:
+        self.path, self._token = path, token
+        self._files = [path, *map(Path, fences)]
+        self.attempt = f"{os.getpid()}-{time.time():.6f}-{socket.gethostname()}"
+        self._known: dict[Path, set[str]] = {}
+
+    def read_all(self, patience_s: float) -> dict[Path, list[Entry]]:
+        """Return what the record and the fences hold before this attempt starts; wait for what cannot be read."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                before = {file: read(file) for file in self._files}
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+        self._known = {file: {entry.attempt for entry in entries} for file, entries in before.items()}
+        return before
 
     def record(self, event: str, group: int = 0) -> bool:
         """Record an event of this attempt, whose process group is `group`; return whether that worked."""
         started = processes.started(group) if group else ""
         job_id = os.environ.get("SLURM_JOB_ID", "")
-        return append(self.path, Entry(event, self._attempt, time.time(), socket.gethostname(), group, started, job_id))
+        place = socket.gethostname(), group, started, job_id, self._token
+        entry = Entry(event, self.attempt, time.time(), *place)
+        return all([append(file, entry) for file in self._files])
 
-    def newer_attempt(self) -> Entry | None:
-        """Return the start of an attempt that began after this one, None if there is none."""
-        last = last_start(read(self.path))
-        newer = last is not None and last.attempt != self._attempt and last.time > self._began
-        return last if newer else None
+    def superseding(self) -> Entry | None:
+        """Return what takes the place of this attempt, None if nothing does."""
+        found = (superseding(read(file), self.attempt, self._token, self._known.get(file, ())) for file in self._files)
+        return next((entry for entry in found if entry is not None), None)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -15,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snakemake_executor_plugin_submitit import folders
+from snakemake_executor_plugin_submitit.environment import removed, sbatch_defaults
 from snakemake_executor_plugin_submitit.messages import Messages
+from snakemake_executor_plugin_submitit.records import Handle
 from snakemake_executor_plugin_submitit.slurm import NO_ACCOUNTING, Commands, Slurm, SlurmUnavailable, configuration
 
 PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol", "srun", "sacct")
@@ -155,8 +156,10 @@ def environment() -> Iterator[Finding]:
     """Check whether this is itself a job, and for variables that change what sbatch does."""
     if job := os.environ.get("SLURM_JOB_ID"):
         yield Finding(GOOD, f"inside job {job}: its SLURM variables are kept from jobs submitted here")
-    elif names := sorted(name for name in os.environ if re.match("SBATCH_", name)):
-        yield Finding(ADVICE, f"{', '.join(names)} in the environment change what sbatch does")
+    elif names := removed(os.environ):
+        defaults = [f"--{option}" for option in sbatch_defaults(os.environ)]
+        used = f"; of them {', '.join(defaults)} are defaults for jobs without such a resource" if defaults else ""
+        yield Finding(GOOD, f"{', '.join(names)} in the environment are kept from SLURM's commands{used}")
 
 
 def folder_and_job(commands: Commands, visit: Visit) -> Finding:
@@ -209,7 +212,9 @@ def submit(commands: Commands, visit: Visit, answer: Path, log: Path) -> str:
     """Submit a job that writes its node's name into `answer`, and return its id."""
     code = f"import os, submitit, snakemake; open({str(answer)!r}, 'w').write(os.uname().nodename)"
     # Without --mem a site without a default gives the job a whole node's memory.
-    options = [f"--job-name={answer.stem}", f"--output={log}", "--time=1", "--mem=500M", *visit.sbatch_options]
+    defaults = [f"--{option}={value}" for option, value in sbatch_defaults(os.environ).items()]
+    options = [f"--job-name={answer.stem}", f"--output={log}", "--time=1", "--mem=500M", *defaults]
+    options += visit.sbatch_options
     script = shlex.join([sys.executable, "-c", code])
     printed = commands.run("sbatch", "--parsable", *options, f"--wrap={script}").split()
     if not printed:
@@ -219,7 +224,8 @@ def submit(commands: Commands, visit: Visit, answer: Path, log: Path) -> str:
 
 def silent_job(commands: Commands, visit: Visit, job: str, log: Path) -> Finding:
     """Return what became of a job that has written nothing."""
-    state = Slurm(commands).states([job], time.time() - visit.timeout_s).states.get(job, "unknown")
+    handle = Handle(job, log.stem)
+    state = Slurm(commands).states([handle], time.time() - visit.timeout_s).states.get(job, "unknown")
     if state in ("PENDING", "CONFIGURING"):
         advice = "the cluster is busy; try again, or read squeue's reason"
         return Finding(ADVICE, f"job {job} is still {state}", advice)

@@ -7,7 +7,7 @@
 | error | ended or gone | failed, once that has held for a moment |
 | none | unknown (no answer) | wait |
 | none | waiting, running | wait |
-| none | COMPLETED | success, once the result file has had time to show up |
+| none | COMPLETED | failed, once the result file has had time to show up: exit status 0 alone proves nothing |
 | none | ended | failed, once that has held; submitted again if the job saved its state and asked for it |
 | none | interrupted (preempted, node lost) | wait for SLURM's requeue; after the patience submitted again |
 | none | gone | wait; after the patience failed |
@@ -18,7 +18,7 @@ from enum import Enum
 from snakemake_executor_plugin_submitit.states import Meaning, bare, is_alive, meaning
 
 CONFIRM_S = 5.0  # SLURM may requeue what it has just called failed
-RESULT_LAG_S = 15.0  # of a shared file system
+RESULT_LAG_S = 60.0  # of a shared file system
 
 
 class Outcome(Enum):
@@ -46,7 +46,7 @@ def decide(result: str | None, state: str | None, held_s: float, wants_restart: 
     if state == "":
         return _after(patience_s, held_s, Outcome.AGAIN if wants_restart else Outcome.FAILED)
     if meaning(state) is Meaning.COMPLETED:
-        return _after(RESULT_LAG_S, held_s, Outcome.SUCCESS)
+        return _after(RESULT_LAG_S, held_s, Outcome.FAILED)
     if meaning(state) is Meaning.INTERRUPTED:
         return _after(patience_s, held_s, Outcome.AGAIN)
     again = wants_restart and bare(state) != "CANCELLED"

@@ -6,8 +6,8 @@ second orphan it.
 """
 
 import asyncio
+import contextlib
 import os
-import time
 import traceback
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
@@ -18,20 +18,22 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.logging import LoggerExecutorInterface
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
-from snakemake_executor_plugin_submitit import folders, identity, interrupts, names
+from snakemake_executor_plugin_submitit import folders, identity, interrupts, names, reattach
+from snakemake_executor_plugin_submitit.background import Background
 from snakemake_executor_plugin_submitit.canceller import Canceller
 from snakemake_executor_plugin_submitit.decide import Outcome
 from snakemake_executor_plugin_submitit.endings import Endings
 from snakemake_executor_plugin_submitit.journal import InUse, Journal
 from snakemake_executor_plugin_submitit.messages import Messages, describe
-from snakemake_executor_plugin_submitit.reattach import OrphanedJobs
 from snakemake_executor_plugin_submitit.remote import InterruptibleExecutor
 from snakemake_executor_plugin_submitit.request import BadRequest, request_of
-from snakemake_executor_plugin_submitit.run import Run, open_cluster
+from snakemake_executor_plugin_submitit.run import Cancelled, Run, open_cluster
 from snakemake_executor_plugin_submitit.settings import ExecutorSettings
 from snakemake_executor_plugin_submitit.submitter import Submitter
 from snakemake_executor_plugin_submitit.task import Batch, Task, grouped
 from snakemake_executor_plugin_submitit.watch import Watch
+
+ENOUGH_INTERRUPTS = 2  # after the one that began the cancelling
 
 
 class Executor(InterruptibleExecutor):
@@ -46,6 +48,7 @@ class Executor(InterruptibleExecutor):
         self.submitter = Submitter(self.run, self._report_assigned, self._refuse)
         self.endings = Endings(self.run)
         self.canceller = Canceller(self.run)
+        self.background = Background()
         super().__init__(workflow, logger)
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
@@ -61,10 +64,14 @@ class Executor(InterruptibleExecutor):
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Report jobs that have ended, and yield the others."""
         infos = [info for info in active_jobs if info.aux]
-        if not self.run.cancelling:
-            self.interrupt_guard.repeat_if_lost()
+        if self.run.cancelling:  # a cancelled job is no failure to report
+            for info in infos:
+                yield info
+            return
+        self.interrupt_guard.repeat_if_lost()
         try:
-            await asyncio.to_thread(self.submitter.send_due)
+            told_to_end = getattr(self.workflow.scheduler, "_user_kill", None)  # by SIGTERM
+            await asyncio.to_thread(self.submitter.refuse_deferred if told_to_end else self.submitter.send_due)
             tasks = [task for info in infos if (task := info.aux["task"]).submission is not None]
             outcomes = await asyncio.to_thread(self.watch.round, tasks) if tasks else {}
         except Exception:
@@ -73,7 +80,8 @@ class Executor(InterruptibleExecutor):
         for info in infos:
             task = info.aux["task"]
             try:
-                ended = task.finished or self._settle(task, outcomes.get(task, Outcome.WAIT))
+                outcome = Outcome.WAIT if self.run.cancelling else outcomes.get(task, Outcome.WAIT)
+                ended = task.finished or self._settle(task, outcome)
             except Exception:
                 ended = False
                 self.logger.warning(f"submitit executor: job {info.external_jobid}:\n{traceback.format_exc()}")
@@ -81,17 +89,41 @@ class Executor(InterruptibleExecutor):
                 yield info
 
     def cancel(self) -> None:
-        """Cancel this run's jobs, then, once nothing can be submitted any more, those submitted in the meantime."""
+        """Cancel this run's jobs. More interrupts end the waiting; what is not confirmed by then is named."""
         self.run.cancelling = True
-        self.cancel_jobs([])
-        self.stop_watching()
-        if late := [task for task in self.run.tasks.values() if task.index not in task.assignment.cancelled]:
-            self.canceller.cancel(late)
-        self.shutdown()
+        with interrupts.counted() as received:
+            cancelling, announced = self.background.start(self._cancel_all), False
+            while cancelling.is_under_way() and len(received) < ENOUGH_INTERRUPTS:
+                cancelling.wait(0.1)
+                if received and not announced:
+                    announced = True
+                    self.run.messages.info("cancelling goes on; one more interrupt ends the waiting")
+        if cancelling.is_under_way():
+            self.canceller.report_unconfirmed(list(self.run.tasks.values()), self.submitter.give_up())
+        else:
+            self.shutdown()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """Cancel all jobs of this run, also those that Snakemake does not list at this moment."""
-        self.canceller.cancel(list(self.run.tasks.values()), self.submitter.give_up())
+        """Cancel all jobs of this run that are not cancelled yet, also those that Snakemake does not list now."""
+        tasks = list(self.run.tasks.copy().values())
+        self.canceller.cancel([task for task in tasks if task.index not in task.assignment.cancelled])
+
+    def _cancel_all(self) -> None:
+        """Cancel what is known, then, once nothing can be submitted any more, what was submitted in the meantime."""
+        try:
+            self.cancel_jobs([])
+            if others := self.background.others():
+                self.run.messages.info("waiting for sbatch to answer, so that its jobs can be cancelled, too")
+            for work in others:
+                with contextlib.suppress(Exception):
+                    work.wait()
+            self.stop_watching()
+            self.cancel_jobs([])
+            self.canceller.cancel_unheard(self.submitter.give_up())
+            self.canceller.report_survivors()
+        except Exception:
+            self.logger.warning(f"submitit executor: cancelling failed.\n{traceback.format_exc()}")
+            self.canceller.report_unconfirmed(list(self.run.tasks.values()), self.submitter.give_up())
 
     def shutdown(self) -> None:
         """Stop watching. Unlike the base class's, this leaves folders alone that waiting jobs may need."""
@@ -110,7 +142,7 @@ class Executor(InterruptibleExecutor):
             for task in tasks:
                 self._run_in_this_process(task)
         else:
-            self._submit(tasks)
+            self.background.run(lambda: self._submit(tasks))
 
     def _task(self, job: JobExecutorInterface) -> Task | None:
         rule = identity.name(job)
@@ -118,7 +150,8 @@ class Executor(InterruptibleExecutor):
             request = request_of(dict(job.resources.items()), job.threads, self.run.settings.signal_delay)
             command = str(self.format_job_exec(job))
             key, outputs, wildcards = identity.identity(job), identity.outputs(job), identity.wildcards(job)
-            return Task(job, rule, key, outputs, request, command, wildcards)
+            newest, fenced = identity.newest_input(job), identity.fenced(job)
+            return Task(job, rule, key, outputs, request, command, wildcards, newest, fenced)
         except BadRequest as error:
             self.report_unsubmitted(job, f"rule {rule}: {error}.")
         except Exception as error:
@@ -130,6 +163,8 @@ class Executor(InterruptibleExecutor):
         try:
             taken, left = self.orphans.take_over(tasks)
             size = self.run.array_size()
+        except Cancelled:
+            return
         except Exception as error:
             self._refuse(tasks, f"looking for jobs of an earlier run failed: {describe(error)}")
             return
@@ -153,7 +188,7 @@ class Executor(InterruptibleExecutor):
 
     def _settle(self, task: Task, outcome: Outcome) -> bool:
         """Report an end, or submit an interrupted job again; return whether it was an end."""
-        if outcome is Outcome.WAIT:
+        if outcome is Outcome.WAIT or (outcome is not Outcome.SUCCESS and not self.endings.is_over(task)):
             return False
         if outcome is Outcome.AGAIN:
             self.endings.interrupt(task)
@@ -173,7 +208,7 @@ class Executor(InterruptibleExecutor):
         self.watch.hurry()
         for task in tasks:
             columns = (task.job_id, task.rule, task.wildcards, " ".join(task.outputs), str(task.log))
-            folders.note_job(folders.private(self.run.folder), columns)
+            folders.note_job(self.run.folder, columns)
             if task.info is None:
                 task.info = SubmittedJobInfo(task.job, external_jobid=task.job_id, aux={"task": task})
                 self.report_job_submission(task.info)
@@ -186,20 +221,24 @@ class Executor(InterruptibleExecutor):
             self.report_unsubmitted(task.job, f"rule {task.rule}: {reason}.")
 
 
-def open_run(workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterface) -> tuple[Run, OrphanedJobs]:
+def open_run(workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterface) -> tuple[Run, reattach.OrphanedJobs]:
     """Return this run and the jobs that earlier ones left; raise WorkflowError for what the user has to change."""
     settings: ExecutorSettings = workflow.executor_settings or ExecutorSettings()
     messages = Messages(logger)
     cluster = open_cluster(settings, messages)
-    base = folders.private(Path(settings.folder).expanduser().absolute())
+    base = Path(settings.folder).expanduser().absolute()
+    if settings.cluster == "slurm" and "%" in str(base):
+        raise WorkflowError(f"--submitit-folder: {base} has a %, which sbatch would replace; set a folder without one")
     try:
-        journal = Journal(base / names.JOURNAL)
-    except InUse as error:
+        journal = Journal(folders.own(base) / names.JOURNAL)
+    except (folders.BadFolder, InUse) as error:
         raise WorkflowError(str(error)) from None
-    earlier = journal.live(time.time() - 86400 * settings.keep_days)
+    earlier = journal.live()
     folders.prune(base, settings.keep_days, [Path(one.folder) for one in earlier])
+    folders.prune_fences(base)
+    earlier = reattach.without_copied(earlier, journal, messages)
     run = Run(settings, cluster, journal, base / folders.run_name(), str(workflow.workdir_init), messages)
     limit = getattr(getattr(workflow, "scheduling_settings", None), "max_jobs_per_timespan", None)
     if settings.cluster == "slurm" and getattr(limit, "max_jobs", 1000) <= 100:
         messages.warning(f"--max-jobs-per-timespan {limit} cuts arrays to that many jobs; 5000/1s does not")
-    return run, OrphanedJobs([one for one in earlier if one.cluster == settings.cluster], run)
+    return run, reattach.OrphanedJobs(earlier, run)

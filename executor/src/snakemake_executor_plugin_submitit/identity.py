@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+TOUCH_S = 1.0  # by which two readings of one file's time may differ
+
 
 def single_jobs(job: Any) -> list[Any]:
     """Return the jobs of a group job, or the job itself."""
@@ -49,6 +51,11 @@ def outputs(job: Any) -> tuple[str, ...]:
     return tuple(sorted(str(file) for one in single_jobs(job) for file in one.output))
 
 
+def fenced(job: Any) -> tuple[str, ...]:
+    """Return one output of each job, which stands for all that this job makes."""
+    return tuple(min(map(str, one.output)) for one in single_jobs(job) if one.output)
+
+
 def name(job: Any) -> str:
     """Return the rule's name, or the group's."""
     return f"group_{job.groupid}" if job.is_group() else str(job.rule.name)
@@ -61,11 +68,14 @@ def wildcards(job: Any) -> str:
     )
 
 
-def newer_than(job: Any, time: float) -> bool:
-    """Return whether an input has changed since `time`; what one job of a group makes for another does not count."""
+def newest_input(job: Any) -> float:
+    """Return when an input changed last, by the file server's clock, 0 without inputs.
+
+    What one job of a group makes for another does not count.
+    """
     internal = set(outputs(job))
     inputs = (str(file) for one in single_jobs(job) for file in one.input)
-    return any(_modified(file) > time for file in inputs if file not in internal)
+    return max((_modified(file) for file in inputs if file not in internal), default=0.0)
 
 
 def _modified(path: str) -> float:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at moments when a job's id or the interrupt itself would be lost, or Snakemake would hang."""
+"""Ctrl-C and SIGTERM at moments when the interrupt or the cancelling would be lost, or Snakemake would hang."""
 
 import contextlib
 import functools
@@ -11,19 +11,17 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
-    """Delay an interrupt to the end of the block, which must last a fraction of a second only."""
-    if threading.current_thread() is not threading.main_thread():  # no other thread is ever interrupted
-        yield
-        return
+def counted() -> Iterator[list[int]]:
+    """Collect interrupts in the list that is returned; none is raised within the block."""
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # no other thread is ever interrupted
+        yield received
+        return
     before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     try:
-        yield
+        yield received
     finally:
         signal.signal(signal.SIGINT, before or signal.default_int_handler)
-        if received and before is not signal.SIG_IGN:
-            signal.raise_signal(signal.SIGINT)
 
 
 def survive_sigterm() -> None:
@@ -77,5 +75,9 @@ class InterruptGuard:
                 signal.pthread_kill(main, signal.SIGINT)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self._received_at = time.monotonic()
+        """Raise the first interrupt; people press Ctrl-C twice, and the second one must not hit the cancelling."""
+        now = time.monotonic()
+        if self._received_at is not None and now - self._received_at < self._lost_after_s:
+            return
+        self._received_at = now
         raise KeyboardInterrupt

@@ -3,6 +3,9 @@
 Snakemake's own marker of an external job id is overwritten when the job starts, so the plugin keeps its own. Each event
 is a line of JSON, of four kinds: `submit` before sbatch is called, `id` after it, `cancel` and `end` of jobs. A
 submission without an id may or may not have reached SLURM; squeue finds it by its job name, which holds the token.
+
+A journal may be copied with its folder, and one home may serve two clusters. So each submission names its own folder,
+the folder in which sbatch ran, and the cluster; whoever reads the journal compares them with its own.
 """
 
 import contextlib
@@ -17,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from snakemake_executor_plugin_submitit.names import attempts_name
+from snakemake_executor_plugin_submitit.records import Handle, is_same_folder
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class JournalTask:
     index: int
     timeouts_before: int = 0
     wildcards: str = ""  # in words
+    newest_input: float | None = None  # when an input had changed last; None in journals of older versions
 
 
 @dataclass
@@ -44,12 +49,23 @@ class Submission:
     job_id: str | None = None
     ended: set[int] = field(default_factory=set)
     cancelled: set[int] = field(default_factory=set)
+    workdir: str = ""  # where sbatch ran; like `site` '' in journals of older versions
+    site: str = ""  # the SLURM cluster's name, or the machine's
 
     def external_id(self, index: int) -> str:
         """Return the id of a task as squeue, sacct and submitit write it; an array of one is no array."""
         if self.job_id is None:
             raise ValueError(f"submission {self.token} has no job id yet")
         return f"{self.job_id}_{index}" if len(self.tasks) > 1 else self.job_id
+
+    def handle(self, index: int) -> Handle:
+        """Return what identifies a task on the cluster."""
+        return Handle(self.external_id(index), self.name, self.workdir, self.folder)
+
+    def is_below(self, base: Path) -> bool:
+        """Return whether this was submitted from the folder `base`, and not from one that `base` is a copy of."""
+        own = Path(self.folder).parent.parent
+        return own == base or is_same_folder(str(own), str(base))
 
     def attempts_file(self, index: int) -> Path:
         """Return the task's record of attempts."""
@@ -83,22 +99,27 @@ class Journal:
         """Lock the journal; raise InUse if another process holds it."""
         self.path = path
         self._lock = _lock(path)
-        path.touch()
+        path.touch(mode=0o600)
         self._unwritten: list[str] = []
 
     def live(self, oldest: float = 0) -> list[Submission]:
         """Return the submissions since `oldest` that have tasks which have not ended; drop all others."""
-        before = self.path.read_text()
-        submissions = [one for one in replay(before.splitlines()) if one.live and one.time >= oldest]
-        after = "".join(json.dumps(record) + "\n" for one in submissions for record in one.records())
-        if after != before:  # so that the file does not grow from run to run
-            copy = self.path.with_suffix(".copy")
-            with copy.open("w") as file:
-                file.write(after)
-                file.flush()
-                os.fsync(file.fileno())
-            copy.replace(self.path)
+        text = self.path.read_text(errors="replace")
+        submissions = [one for one in replay(text.splitlines()) if one.live and one.time >= oldest]
+        self.keep(submissions)
         return submissions
+
+    def keep(self, submissions: Iterable[Submission]) -> None:
+        """Drop all other submissions, so that the file does not grow from run to run."""
+        after = "".join(json.dumps(record) + "\n" for one in submissions for record in one.records())
+        if after == self.path.read_text(errors="replace"):
+            return
+        copy = self.path.with_suffix(".copy")
+        with copy.open("w") as file:
+            file.write(after)
+            file.flush()
+            os.fsync(file.fileno())
+        copy.replace(self.path)
 
     def submit(self, submission: Submission) -> None:
         """Record that a submission is about to be made. Raises OSError where it cannot be written."""
@@ -137,7 +158,7 @@ class Journal:
     def _flush(self) -> None:
         """Append what is unwritten, each line between newlines, so that a line cut short spoils no other."""
         data = "".join(f"\n{line}\n" for line in self._unwritten).encode()
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             if data and os.write(descriptor, data) != len(data):
                 raise OSError("the disk is full")
@@ -184,11 +205,19 @@ def _submission(record: dict[str, Any]) -> Submission:
     """Return the submission of a record; raise ValueError, KeyError or TypeError if the record is damaged."""
     token, name, rule, folder, cluster = (str(record[key]) for key in ("token", "name", "rule", "folder", "cluster"))
     tasks = [_task(**task) for task in record["tasks"]]
-    return Submission(token, name, rule, folder, cluster, float(record["time"]), tasks)
+    workdir, site = str(record.get("workdir", "")), str(record.get("site", ""))
+    return Submission(token, name, rule, folder, cluster, float(record["time"]), tasks, workdir=workdir, site=site)
 
 
 def _task(
-    key: str, outputs: Iterable[str], index: int, timeouts_before: int = 0, wildcards: str = "", **newer: Any
+    key: str,
+    outputs: Iterable[str],
+    index: int,
+    timeouts_before: int = 0,
+    wildcards: str = "",
+    newest_input: float | None = None,
+    **newer: Any,
 ) -> JournalTask:
     """Return a task of a record; what a newer version of the plugin has added is left out."""
-    return JournalTask(str(key), tuple(map(str, outputs)), int(index), int(timeouts_before), str(wildcards))
+    files, newest = tuple(map(str, outputs)), None if newest_input is None else float(newest_input)
+    return JournalTask(str(key), files, int(index), int(timeouts_before), str(wildcards), newest)

@@ -4,10 +4,12 @@ import contextlib
 import os
 import re
 import signal
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 from snakemake_executor_plugin_submitit import processes
+from snakemake_executor_plugin_submitit.records import Handle
 from snakemake_executor_plugin_submitit.sbatch_errors import Rejected
 from snakemake_executor_plugin_submitit.slurm import Answer
 
@@ -17,16 +19,22 @@ CONTROLLER = b"submitit.local._local"
 class Local:
     """Jobs on this machine; a job's id is the process id of its controller, which outlives a killed Snakemake."""
 
-    def states(self, ids: Sequence[str], since: float) -> Answer:
-        """Return RUNNING or FAILED; a controller that is gone has ended."""
-        return Answer({one: "RUNNING" if is_controller(int(one)) else "FAILED" for one in ids}, complete=True)
+    cancel_command = "kill -INT"
 
-    def cancel(self, ids: Sequence[str]) -> None:
+    def states(self, handles: Sequence[Handle], since: float) -> Answer:
+        """Return RUNNING or FAILED; a controller that is gone has ended."""
+        return Answer({one.id: "RUNNING" if is_controller(one) else "FAILED" for one in handles}, complete=True)
+
+    def cancel(self, handles: Sequence[Handle]) -> None:
         """Interrupt jobs; submitit's controller kills what does not end within a second."""
-        for one in ids:
-            if is_controller(int(one)):
+        for one in handles:
+            if is_controller(one):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(one), signal.SIGINT)
+                    os.kill(int(one.id), signal.SIGINT)
+
+    def cancel_unseen(self, handles: Sequence[Handle]) -> None:
+        """Interrupt jobs."""
+        self.cancel(handles)
 
     def cancel_by_name(self, job_name: str) -> None:
         """Do nothing: a local job has its id at once."""
@@ -35,13 +43,18 @@ class Local:
         """Return None: a local job has its id at once."""
         return None
 
+    def site(self) -> str:
+        """Return this machine's name: a process id means nothing on another one."""
+        return socket.gethostname()
+
     def max_array_size(self) -> int:
         """Return 1: there are no arrays."""
         return 1
 
 
-def is_controller(pid: int) -> bool:
-    """Return whether the process is alive and a controller of submitit's, not a later process with its number."""
+def is_controller(job: Handle) -> bool:
+    """Return whether the job's controller of submitit's is alive, and not a later process with its number."""
+    pid = int(job.id)
     with contextlib.suppress(OSError):  # reaps the controller if it is a child of ours that has ended
         os.waitpid(pid, os.WNOHANG)
     if not Path("/proc/self").exists():  # macOS
@@ -51,7 +64,8 @@ def is_controller(pid: int) -> bool:
             return False
         return True
     try:
-        return bool(processes.started(pid)) and CONTROLLER in Path(f"/proc/{pid}/cmdline").read_bytes()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return bool(processes.started(pid)) and CONTROLLER in words and os.fsencode(job.folder) in words
     except OSError:
         return False
 

@@ -6,12 +6,22 @@ FOLDER = ".snakemake/submitit"  # the default of --submitit-folder
 JOURNAL = "journal.jsonl"
 JOBS_TABLE = "jobs.tsv"
 RESULT_ENDING = "_0_result.pkl"  # submitit's
-BATCH_SCRIPT = re.compile(r"_submission\.sh$|^\.submission_file_")  # submitit's
+BATCH_SCRIPT = re.compile(r"_submission\.sh$|^\.submission_file_")  # submitit's on this machine, and ours
 
 
 def pickle_name(token: str, index: int) -> str:
     """Return the name of a task's pickle before the job has an id."""
     return f"{token}_{index}.pkl"
+
+
+def unsent_script_name(token: str) -> str:
+    """Return the name of a batch script before the job has an id."""
+    return f".submission_file_{token}.sh"
+
+
+def sent_script_name(job_id: str) -> str:
+    """Return the name of a job's batch script."""
+    return f"{job_id}_submission.sh"
 
 
 def attempts_name(token: str, index: int) -> str:

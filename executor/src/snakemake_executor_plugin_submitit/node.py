@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,7 +25,7 @@ from snakemake_executor_plugin_submitit import attempts, processes
 from snakemake_executor_plugin_submitit.attempts import AttemptLog, Entry
 from snakemake_executor_plugin_submitit.messages import write_to_job_log
 from snakemake_executor_plugin_submitit.processes import JobProcess
-from snakemake_executor_plugin_submitit.requeue import requeue, seconds_left
+from snakemake_executor_plugin_submitit.requeue import own_record, requeue, seconds_left
 
 TICK_S = 0.1
 REPEAT_S = 2.0  # a job that is still starting ignores SIGUSR2, so it is signalled again
@@ -46,6 +46,7 @@ class Timing:
     fence_s: float = 10.0  # between two checks whether another attempt of the same job has begun
     clock_s: float = 5.0  # slack when the time limit is compared with our own clock
     give_up_s: float = 1800.0  # for a full disk or a slurmctld that does not answer
+    patience_s: float = 120.0  # for records that cannot be read when the attempt begins
 
 
 @dataclass
@@ -60,6 +61,8 @@ class NodeJob:
     max_timeouts: int
     timeouts_before: int  # of an earlier submission that this one continues
     cluster: str
+    token: str = ""  # of the submission
+    fences: tuple[str, ...] = ()  # of the job's outputs
 
     def __call__(self) -> str:
         """Run the job and return how often it was interrupted, in words."""
@@ -110,18 +113,21 @@ class Attempt:
 
     def __init__(self, job: NodeJob, timing: Timing | None = None) -> None:
         self._job, self._timing = job, timing or Timing()
-        self._log = AttemptLog(Path(job.attempts_file))
+        self._log = AttemptLog(Path(job.attempts_file), job.fences, job.token)
         self._signals = StopSignals()
         self._began = time.monotonic()
         self._group = 0
 
     def run(self) -> str:
         """Run the command; return if it succeeded, raise if it failed, leave the process if it was interrupted."""
-        before = attempts.read(self._log.path)
-        if attempts.count(before, attempts.DONE):
+        before = self._log.read_all(self._timing.patience_s)
+        if attempts.count(before[self._log.path], attempts.DONE):
             write_to_job_log("an earlier attempt has done this job; nothing is run again")
             return self._summary()
-        self._end_previous_attempt(before)
+        if any(attempts.is_claimed_by_another(entries, self._job.token) for entries in before.values()):
+            write_to_job_log("its output is another submission's by now; nothing is run")
+            os._exit(INTERRUPTED_STATUS)
+        self._end_previous_attempts([entry for entries in before.values() for entry in attempts.unstopped(entries)])
         with self._signals.recorded() if self._job.cluster != "debug" else contextlib.nullcontext():
             status, last_lines = self._execute()
             if status != 0 and not self._signals.received:
@@ -172,14 +178,16 @@ class Attempt:
     def _succeed(self) -> str:
         """Record the success once there is room for the result."""
         recorded = self._record(attempts.DONE)
-        wait_for_room(self._log.path, self._timing.give_up_s)
+        left_s = 60 * self._job.minutes - self._job.signal_delay_s - (time.monotonic() - self._began)
+        wait_for_room(self._log.path, min(self._timing.give_up_s, left_s))
         if not recorded:
             self._record(attempts.DONE)
         return self._summary()
 
     def _requeue_or_say_why_not(self) -> str:
         """Have an interrupted job put back into the queue and leave this process; return why if that is not allowed."""
-        left_s = seconds_left() if self._job.cluster == "slurm" else None  # SLURM's limit may have been changed
+        # SLURM's limit may have been changed.
+        left_s = seconds_left(own_record()) if self._job.cluster == "slurm" else None
         if left_s is None:
             left_s = 60 * self._job.minutes - (time.monotonic() - self._began)
         if signal.SIGTERM in self._signals.received and left_s <= self._timing.clock_s:
@@ -199,29 +207,34 @@ class Attempt:
     def _record_interruption(self, event: str) -> int:
         """Record why the job was interrupted and return how often it has timed out."""
         recorded = self._record(event)
-        used = attempts.count(attempts.read(self._log.path), attempts.TIMEOUT) + self._job.timeouts_before
+        used = attempts.count(attempts.read_if_possible(self._log.path), attempts.TIMEOUT) + self._job.timeouts_before
         # On a full disk SLURM's own count of restarts is the bound.
         return used if recorded else max(used, int(os.environ.get("SLURM_RESTART_COUNT", 0))) + 1
 
-    def _end_previous_attempt(self, before: list[Entry]) -> None:
+    def _end_previous_attempts(self, previous: Sequence[Entry]) -> None:
         """Make sure that no previous attempt still runs: kill it here, or wait for one elsewhere to notice us."""
-        previous = attempts.last_start(before)
-        if previous is None or attempts.stopped(before, previous.attempt):
-            return
-        if previous.host != socket.gethostname():
+        for one in previous:
+            if one.host == socket.gethostname() and one.leader_started == processes.started(one.leader) != "":
+                write_to_job_log("ending what is left of the former attempt")
+                processes.kill_group(one.leader)
+        if hosts := sorted({one.host for one in previous} - {socket.gethostname()}):
             write_to_job_log(
-                f"the former attempt on {previous.host} did not say that it ended; waiting until it would have noticed"
+                f"a former attempt on {', '.join(hosts)} did not say that it ended; waiting until it would have noticed"
             )
             self._record(attempts.START)
             time.sleep(2.5 * self._timing.fence_s)
-        elif previous.leader_started and processes.started(previous.leader) == previous.leader_started:
-            write_to_job_log("ending what is left of the former attempt")
-            processes.kill_group(previous.leader)
 
     def _end_if_superseded(self, process: JobProcess) -> None:
-        """End this attempt if a newer one has begun, for example because SLURM took this node for dead."""
-        if (newer := self._log.newer_attempt()) is not None:
-            write_to_job_log(f"another attempt of this job has begun on {newer.host}; this one ends")
+        """End this attempt if another has taken its place, for example because SLURM took this node for dead."""
+        try:
+            newer = self._log.superseding()
+        except OSError as error:  # for a while, as of an expired ticket or a file server that is away
+            write_to_job_log(f"cannot read {self._log.path} ({error.strerror}); the job goes on")
+            return
+        if newer is not None:
+            submission = newer.event == attempts.CLAIM
+            what = "submission has claimed its output" if submission else "attempt of this job has begun"
+            write_to_job_log(f"another {what} on {newer.host}; this one ends")
             process.kill()
             os._exit(INTERRUPTED_STATUS)
 
@@ -233,15 +246,17 @@ class Attempt:
         return recorded
 
     def _summary(self) -> str:
-        return attempts.summary(attempts.read(self._log.path), self._job.max_timeouts, self._job.timeouts_before)
+        entries = attempts.read_if_possible(self._log.path)
+        return attempts.summary(entries, self._job.max_timeouts, self._job.timeouts_before)
 
 
 def wait_for_room(log: Path, give_up_s: float) -> None:
-    """Wait until the result can be written next to `log`; after `give_up_s` end with status 0 without a result."""
+    """Wait until the result can be written next to `log`; after `give_up_s` end without a result."""
     probe = log.with_suffix(".room")
     deadline, reported = time.monotonic() + give_up_s, False
     while True:
         try:
+            log.parent.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
             with probe.open("wb") as file:
                 file.write(bytes(ROOM_BYTES))
                 os.fsync(file.fileno())
@@ -256,5 +271,6 @@ def wait_for_room(log: Path, give_up_s: float) -> None:
             with contextlib.suppress(OSError):
                 probe.unlink(missing_ok=True)
         if time.monotonic() > deadline:
-            os._exit(0)  # SLURM's COMPLETED is then the result
+            write_to_job_log("there is still no room; the job counts as done only if its record says so")
+            os._exit(0)
         time.sleep(5)

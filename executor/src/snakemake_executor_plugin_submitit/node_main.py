@@ -26,9 +26,10 @@ def main() -> None:
         waiting.replace(paths.submitted_pickle)
     if not paths.submitted_pickle.exists():
         write_to_job_log(
-            "no pickle is left of this job: its result was taken already, or it was given up; nothing is run"
+            f"the pickle of this job is missing in {folder}: its result was taken already, it was given up, or "
+            "somebody deleted it; nothing is run"
         )
-        return
+        sys.exit(1)  # a 0 would read as a success
     # Left by an earlier attempt: an error that is no longer true, and a half-written file that would stop submitit.
     half_written = [path.with_name(f"{path.name}.save_tmp") for path in (paths.result_pickle, paths.submitted_pickle)]
     for path in (paths.result_pickle, *half_written):

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 # Options of sbatch that slurm_extra must not set, because the plugin sets them or relies on them.
-RESERVED = re.compile(
-    "array|job-name|output|error|open-mode|signal|requeue|no-requeue|wrap|chdir|parsable|wait|export|time|mem"
-    "|cpus-per-task|gres|partition|account|qos|constraint"
+RESERVED = (
+    *("account", "array", "chdir", "constraint", "cpus-per-task", "error", "export", "gres", "job-name", "mem"),
+    *("no-requeue", "nodes", "ntasks", "ntasks-per-node", "open-mode", "output", "parsable", "partition", "qos"),
+    *("quiet", "requeue", "signal", "test-only", "time", "wait", "wrap"),
 )
 # "The signal may be sent up to 60 seconds earlier" (man sbatch); less than a minute of work is no job.
 EARLY_SIGNAL_S = 60
@@ -97,10 +98,20 @@ def extra_options(extra: str | None) -> dict[str, Any]:
         if match is None:
             raise BadRequest(f"resource slurm_extra: '{word}' is not of the form --option or --option=value")
         name, value = match.groups()
-        if RESERVED.fullmatch(name):
+        if "clusters".startswith(name) or name.startswith("cluster-"):
+            raise BadRequest(
+                f"resource slurm_extra: --{name} is not supported, since jobs are watched on one cluster only; "
+                "start Snakemake on a login node of that cluster"
+            )
+        if is_reserved(name):
             raise BadRequest(f"resource slurm_extra: --{name} is set by the plugin, by another resource or a setting")
         options[name] = True if value is None else value
     return options
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether sbatch would take this for a reserved option: it accepts the beginning of an option's name."""
+    return any(option.startswith(name) for option in RESERVED)
 
 
 def _runtime(resources: Mapping[str, Any], signal_delay_s: int) -> int:

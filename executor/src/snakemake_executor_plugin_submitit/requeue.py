@@ -1,11 +1,13 @@
 """Puts the job that this process runs back into the queue, and reads SLURM's record of it."""
 
+import re
 import subprocess
 import time
 
 from snakemake_executor_plugin_submitit.messages import write_to_job_log
 
 POLL_S = 5.0
+DISABLED = ("disabled", "denied", "not permitted")  # by the site: trying again would hold the node for nothing
 
 
 def requeue(cluster: str, give_up_s: float) -> None:
@@ -21,28 +23,44 @@ def requeue(cluster: str, give_up_s: float) -> None:
         return
     deadline = time.monotonic() + give_up_s
     while time.monotonic() < deadline:
-        state = own_state(own_record())
-        if state == "RUNNING":
-            try:
-                environment._requeue(0)
-                return
-            except (OSError, subprocess.SubprocessError) as error:
-                write_to_job_log(f"scontrol requeue failed ({error}); trying again")
-        elif state:
+        record = own_record()
+        if (state := own_state(record)) not in ("RUNNING", ""):
             write_to_job_log(f"SLURM says {state}: it is up to SLURM whether this job runs again")
+            return
+        if state and _requeued_or_hopeless(environment.job_id, record):
             return
         time.sleep(POLL_S)
 
 
-def seconds_left() -> float | None:
-    """Return how long SLURM lets this job run, None if it does not answer.
+def _requeued_or_hopeless(job_id: str, record: str) -> bool:
+    """Ask for the requeue; return whether asking again is of no use. Snakemake submits the job again if it failed."""
+    if _value(record, "Requeue") == "0":
+        write_to_job_log("jobs may not be requeued here; Snakemake submits it again")
+        return True
+    try:
+        done = _scontrol("requeue", job_id)
+    except (OSError, subprocess.SubprocessError) as error:
+        write_to_job_log(f"scontrol requeue failed ({error}); trying again")
+        return False
+    text = " ".join(f"{done.stdout} {done.stderr}".split())
+    hopeless = any(word in text.lower() for word in DISABLED)
+    if done.returncode != 0:
+        write_to_job_log(f"scontrol requeue failed ({text}); {'Snakemake submits it again' if hopeless else 'again'}")
+    return done.returncode == 0 or hopeless
 
-    A cancelled job has not reached its limit (∞), though SLURM says that its time is up.
+
+def seconds_left(record: str) -> float | None:
+    """Return how long the time limit lets this job run, None if the record does not say.
+
+    EndTime is no help: SLURM sets it to now for a job that it ends for any other reason.
     """
-    record = own_record()
-    if (end := own_end(record)) is None:
+    limit, ran = _value(record, "TimeLimit"), _seconds(_value(record, "RunTime"))
+    if ran is None:
         return None
-    return end - time.time() if own_state(record) in ("RUNNING", "COMPLETING", "TIMEOUT") else float("inf")
+    if limit == "UNLIMITED":
+        return float("inf")
+    seconds = _seconds(limit)
+    return None if seconds is None else seconds - ran
 
 
 def own_record() -> str:
@@ -50,10 +68,10 @@ def own_record() -> str:
     import submitit
 
     try:
-        command = ["scontrol", "--oneliner", "show", "job", submitit.JobEnvironment().job_id]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+        done = _scontrol("--oneliner", "show", "job", submitit.JobEnvironment().job_id)
     except (OSError, subprocess.SubprocessError, RuntimeError):
         return ""
+    return done.stdout if done.returncode == 0 else ""
 
 
 def own_state(record: str) -> str:
@@ -61,12 +79,18 @@ def own_state(record: str) -> str:
     return _value(record, "JobState")
 
 
-def own_end(record: str) -> float | None:
-    """Return when the job's time is up, None if its record does not say."""
-    try:
-        return time.mktime(time.strptime(_value(record, "EndTime"), "%Y-%m-%dT%H:%M:%S"))
-    except ValueError:
+def _scontrol(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["scontrol", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=30, check=False)
+
+
+def _seconds(text: str) -> float | None:
+    """Return the seconds that SLURM writes as [days-]hours:minutes:seconds."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
+    if match is None:
         return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 def _value(record: str, key: str) -> str:

@@ -44,6 +44,9 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # the inter
     patience: int = _number(180, 0, "Seconds after which a job without a result that SLURM does not know has failed.")
     max_query_interval: int = _number(120, 1, "Most seconds between two queries to SLURM; results need no query.")
     command_timeout: int = _number(60, 1, "Seconds after which a hanging sbatch, squeue, sacct or scancel is given up.")
+    max_outage: int = _number(
+        24, 0, "Hours for which sbatch may fail before the jobs that it should submit have failed."
+    )
     keep_logs: bool = _setting(False, "Keep the logs of jobs that succeeded, too; by default only failures' stay.")
     keep_days: int = _number(30, 0, "Days for which logs of failed jobs are kept.")
 

@@ -25,8 +25,6 @@ class Meaning(Enum):
 
 
 STATES: dict[str, Meaning] = {state: meaning for meaning in Meaning for state in meaning.value.split()}
-# In the queue until an administrator releases them; the user has to know.
-HELD = ("REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 
 
 def bare(state: str) -> str:

@@ -7,17 +7,18 @@ import contextlib
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import submitit
 from submitit.core.core import Job
-from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError
-from submitit.helpers import clean_env
+from submitit.core.utils import DelayedSubmission
 
+from snakemake_executor_plugin_submitit.environment import cleaned, sbatch_defaults
 from snakemake_executor_plugin_submitit.journal import Submission
-from snakemake_executor_plugin_submitit.names import pickle_name
+from snakemake_executor_plugin_submitit.names import pickle_name, sent_script_name, unsent_script_name
 from snakemake_executor_plugin_submitit.node import NodeJob
 from snakemake_executor_plugin_submitit.request import Request, slurm_options
 from snakemake_executor_plugin_submitit.sbatch_errors import Deferred, classify
@@ -41,18 +42,6 @@ class ArrayExecutor(submitit.SlurmExecutor):
         # Without srun the batch shell gets the signals: it has to become the job.
         return command if self.parameters["use_srun"] else f"exec {command}"
 
-    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        # timeout puts sbatch into a process group of its own, out of Ctrl-C's reach.
-        return ["timeout", "--kill-after=5", str(self.timeout_s), "sbatch", str(submission_file_path)]
-
-    @staticmethod
-    def _get_job_id_from_submission_command(string: bytes | str) -> str:
-        """Return the id that sbatch printed; a site's banner may mention a 'job 5' too."""
-        text = string if isinstance(string, str) else string.decode()
-        if match := re.findall(r"Submitted batch job (\d+)", text):
-            return str(match[-1])
-        raise FailedSubmissionError(f"sbatch printed no job id: {text!r}")
-
     def _internal_process_submissions(self, delayed_submissions: list[DelayedSubmission]) -> list[Job[Any]]:
         count = len(delayed_submissions)
         for index, delayed in enumerate(delayed_submissions):
@@ -60,13 +49,42 @@ class ArrayExecutor(submitit.SlurmExecutor):
             delayed.dump(self.folder / pickle_name(self.token, index))
         if count > 1:
             self.parameters["map_count"] = count
-        first: Job[Any] = self._submit_command(self._submitit_command_str)
-        ids = [f"{first.job_id}_{index}" for index in range(count)] if count > 1 else [first.job_id]
+        job_id = self._call_sbatch()
+        ids = [f"{job_id}_{index}" for index in range(count)] if count > 1 else [job_id]
         return [submitit.SlurmJob(folder=self.folder, job_id=one) for one in ids]
+
+    def _call_sbatch(self) -> str:
+        """Submit a batch script and return the id; raise Rejected, TooMany or Deferred."""
+        script = self.folder / unsent_script_name(self.token)
+        script.write_text(self._make_submission_file_text(self._submitit_command_str, self.token))
+        done = subprocess.run(
+            ["timeout", "--kill-after=5", str(self.timeout_s), "sbatch", str(script)],
+            capture_output=True,
+            text=True,
+            errors="replace",  # a site's banner may be in any encoding
+            stdin=subprocess.DEVNULL,
+            env=cleaned(os.environ),
+            start_new_session=True,  # out of Ctrl-C's reach
+            check=False,
+        )
+        if done.returncode != 0:
+            script.unlink(missing_ok=True)
+            raise classify(done.stderr)
+        job_id = printed_id(done.stdout)
+        with contextlib.suppress(OSError):
+            script.replace(self.folder / sent_script_name(job_id))
+        return job_id
+
+
+def printed_id(text: str) -> str:
+    """Return the id that sbatch printed, the last one: a site's banner may mention a 'job 5' too."""
+    if match := re.findall(r"Submitted batch job (\d+)", text):
+        return str(match[-1])
+    raise Deferred(f"sbatch printed no job id: {text.strip()!r}")
 
 
 def to_slurm(jobs: Sequence[NodeJob], submission: Submission, request: Request, settings: ExecutorSettings) -> str:
-    """Submit jobs with equal requests by one call of sbatch and return the id; raise Rejected or Deferred."""
+    """Submit jobs with equal requests by one call of sbatch and return the id; raise Rejected, TooMany or Deferred."""
     # A new executor each time: parameters would leak.
     executor = ArrayExecutor(Path(submission.folder), submission.token, settings.command_timeout)
     executor.update_parameters(
@@ -77,15 +95,10 @@ def to_slurm(jobs: Sequence[NodeJob], submission: Submission, request: Request, 
         use_srun=settings.with_srun,
         # Since SLURM 22.05 srun does not inherit --cpus-per-task from the job.
         srun_args=[f"--cpus-per-task={request.threads}"],
-        additional_parameters=slurm_options(request, settings.signal_delay, settings.with_srun),
+        additional_parameters=sbatch_defaults(os.environ)
+        | slurm_options(request, settings.signal_delay, settings.with_srun),
     )
-    try:
-        with _outside_of_jobs():
-            return executor.submit_array([*jobs])[0].job_id.partition("_")[0]
-    except FailedSubmissionError as error:
-        raise Deferred(str(error), outage=False) from error
-    except (FailedJobError, OSError) as error:
-        raise classify(error) from error
+    return executor.submit_array([*jobs])[0].job_id.partition("_")[0]
 
 
 def to_this_machine(job: NodeJob, folder: Path, gpus: Sequence[str]) -> str:
@@ -94,18 +107,3 @@ def to_this_machine(job: NodeJob, folder: Path, gpus: Sequence[str]) -> str:
     executor.update_parameters(timeout_min=job.minutes, signal_delay_s=job.signal_delay_s, gpus_per_node=len(gpus))
     executor.parameters["visible_gpus"] = tuple(gpus)  # update_parameters refuses UUIDs and MIG names
     return executor.submit(job).job_id
-
-
-@contextlib.contextmanager
-def _outside_of_jobs() -> Iterator[None]:
-    """Hide this job's own SLURM variables from sbatch, if Snakemake itself runs in a job.
-
-    Only then: on a login node SBATCH_ACCOUNT and the like are the user's settings.
-    """
-    if "SLURM_JOB_ID" not in os.environ:
-        yield
-        return
-    configuration = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
-    with clean_env():
-        os.environ.update(configuration)  # how to reach the cluster is no setting of the job
-        yield

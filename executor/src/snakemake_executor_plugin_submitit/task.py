@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from snakemake_executor_plugin_submitit import attempts, names
 from snakemake_executor_plugin_submitit.journal import JournalTask, Submission
+from snakemake_executor_plugin_submitit.records import Handle
 from snakemake_executor_plugin_submitit.request import Request
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ class Task:
     request: Request
     command: str
     wildcards: str = ""
+    newest_input: float = 0.0  # when an input had changed last
+    fenced: tuple[str, ...] = ()  # one output of each job that it runs
     timeouts_before: int = 0
     submission: Submission | None = None
     index: int = 0
@@ -31,6 +34,7 @@ class Task:
     # The last observation:
     result: str | None = None
     state: str | None = None
+    where: str = ""  # SLURM's reason or exit code, and the nodes
     since: float = field(default_factory=time.monotonic)  # when result and state became these
     was_running: bool = False
     finished: bool = False  # reported to Snakemake as failed, though it was never, or not again, submitted
@@ -50,6 +54,11 @@ class Task:
     def job_id(self) -> str:
         """Return the id as squeue writes it."""
         return self.assignment.external_id(self.index)
+
+    @property
+    def handle(self) -> Handle:
+        """Return what identifies it on the cluster."""
+        return self.assignment.handle(self.index)
 
     @property
     def folder(self) -> Path:
@@ -72,7 +81,7 @@ class Task:
 
     def journal_task(self, index: int) -> JournalTask:
         """Return what the journal records of it."""
-        return JournalTask(self.key, self.outputs, index, self.timeouts_before, self.wildcards)
+        return JournalTask(self.key, self.outputs, index, self.timeouts_before, self.wildcards, self.newest_input)
 
     def assign(self, submission: Submission, index: int) -> None:
         """Record which task of which submission it is; nothing has been observed yet."""
@@ -98,7 +107,7 @@ class Batch:
 
     tasks: list[Task]
     tries: int = 0
-    unexpected_failures: int = 0  # failures that are not known to be an outage
+    failing_since: float | None = None
     due: float = 0.0
     submission: Submission | None = None  # of a try whose outcome is unknown
 
