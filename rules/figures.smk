@@ -35,9 +35,7 @@ rule collect:
         ),
         asked=of_figure(lambda scale, figure: figure.asked),
         code=of_figure(lambda scale, figure: figure.code),
-        made_from=of_figure(
-            lambda scale, figure: {"scale_files": plan.load(scale).files, "entries": figure.entries}
-        ),
+        made_from=of_figure(lambda scale, figure: {"scale_files": plan.load(scale).files, "entries": figure.entries}),
         strict=settings.strict,
     script:
         "../workflow/scripts/collect.py"
