@@ -39,14 +39,7 @@ smoke: $(INSTALLED) ## A smoke test: the paper's own nine figures, a few steps a
 
 .PHONY: bench
 bench: $(INSTALLED) ## Time what docs/benchmarks.md tells, each against what it stands beside
-	$(BIN)/python benchmarks/planning.py
-	$(BIN)/python benchmarks/collecting.py
-	$(BIN)/python benchmarks/overhead.py small --figure fig6
-	$(BIN)/python benchmarks/steps.py
-	$(BIN)/python benchmarks/evaluation.py
-	$(BIN)/python benchmarks/side_by_side.py
-	$(BIN)/python benchmarks/input.py
-	$(BIN)/python benchmarks/against_reference.py
+	$(BIN)/python benchmarks
 
 .PHONY: bench-gpu
 bench-gpu: $(INSTALLED) ## On a GPU: images/s, step times and IVON's share in them
