@@ -26,7 +26,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' Makefile
 	@echo
-	@echo "Variables: CORES=$(CORES) (how many jobs' cores at once), PYTHON=$(PYTHON) (3.11 or newer), PYTEST_ARGS"
+	@echo "Variables: CORES=$(CORES) (how many jobs' cores at once), PYTHON=$(PYTHON) (3.11.4 or newer), PYTEST_ARGS"
 	@echo "Questions about runs, costs and results: $(BIN)/smoothing --help"
 
 .PHONY: small
@@ -133,9 +133,9 @@ $(FORMER): $(INSTALLED)
 $(INSTALLED): export PATH := $(USER_PATH)
 $(INSTALLED): pyproject.toml executor/pyproject.toml $(CONSTRAINTS)
 	@command -v $(PYTHON) >/dev/null || { \
-	    echo "error: '$(PYTHON)' is not to be found; install Python 3.11 or newer, or say which: make PYTHON=…" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	    echo "error: Python 3.11 or newer is needed, but '$(PYTHON)' is $$($(PYTHON) -V 2>&1); say which: make PYTHON=…" >&2; exit 1; }
+	    echo "error: '$(PYTHON)' is not to be found; install Python 3.11.4 or newer, or say which: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { \
+	    echo "error: Python 3.11.4 or newer is needed, but '$(PYTHON)' is $$($(PYTHON) -V 2>&1); say which: make PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo "error: '$(PYTHON)' lacks the module venv; install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
