@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -83,6 +84,9 @@ def test_a_command_that_hangs_leaves_no_process(slurm, capsys, program):
     notes = slurm(program, 'sleep 600 & echo $! >"$NOTES"; wait')
     assert doctor.main(["--timeout", "1"]) == 1
     assert "no answer within 1 s" in capsys.readouterr().out
+    deadline = time.monotonic() + 20  # a killed process takes a moment to vanish
+    while processes.started(int(notes.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert not processes.started(int(notes.read_text()))
 
 

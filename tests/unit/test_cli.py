@@ -84,6 +84,12 @@ def test_the_readme_lists_every_subcommand():
         ("provenance small", "name one figure, such as: smoothing provenance small fig2"),
         ("provenance small fig2 fig3", "name one figure, such as: "),
         ("export smal", "config: unknown scale 'smal' (did you mean 'small'?); legal: "),
+        ("export small README.md", "README.md: the file of an archive ends in .tar.xz; an archive holds all figures "),
+        ("export small fig5", "fig5: the file of an archive ends in .tar.xz; "),
+        (
+            "restore README.md",
+            "'README.md': is no figure's table; name one, such as results/small/figures/fig7.parquet",
+        ),
         ("report smal --so-far", "config: unknown scale 'smal' (did you mean 'small'?); legal: "),
         ("status --every -1", "invalid value for '--every': -1 is not a number of seconds of at least 0.1\n"),
         ("status --every inf", "invalid value for '--every': inf is not a number of seconds of at least 0.1\n"),
@@ -339,3 +345,15 @@ def test_a_former_module_still_works(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Usage: smoothing why ")
     assert done.stderr == "this command is now: smoothing why --help\n"
+
+
+@pytest.mark.parametrize("command", ["why", "status", "accuracy", "provenance", "restore"])
+def test_an_empty_word_of_an_unset_variable_is_misuse(command, project, capsys):
+    assert cli.main([command, ""]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_closed_output_is_no_error_of_its_own(closed, project, monkeypatch):
+    monkeypatch.setattr(sys, closed, None)
+    assert cli.main(["why", "smal"]) == 2

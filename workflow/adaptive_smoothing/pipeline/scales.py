@@ -24,9 +24,9 @@ def _is_scalar(value: Any) -> Any:
 
 
 def _is_name(word: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9_.]+", word):
+    if re.fullmatch(r"[A-Za-z0-9_.]*[A-Za-z0-9_][A-Za-z0-9_.]*", word):  # '..' would name another folder
         return word
-    raise PydanticCustomError("name", "it must consist of letters, digits, '_' and '.'")
+    raise PydanticCustomError("name", "it must consist of letters, digits, '_' and '.', and not of '.' alone")
 
 
 def _is_figure_name(word: str) -> str:

@@ -27,8 +27,10 @@ from adaptive_smoothing.core.options import Strict
 from adaptive_smoothing.figures import draw, draw_record
 from adaptive_smoothing.pipeline import records, validation
 from adaptive_smoothing.pipeline.commands import former_names, restore, words
+from adaptive_smoothing.pipeline.commands.program import Misuse
 
 MANIFEST = "MANIFEST.json"
+ENDING = ".tar.xz"
 DRAWN_WITH = ("matplotlib", "numpy", "pandas", "pyarrow", "seaborn")  # what a redrawn figure's bytes depend on
 LARGEST = 1 << 30  # bytes unpacked: far above any scale, far below what fills a memory
 PART = r"[^/\\\x00-\x1f]*[^./\\\x00-\x1f][^/\\\x00-\x1f]*"  # of a run's name; not '.' nor '..'
@@ -107,7 +109,9 @@ class Imported:
 def export(scale: str, file: str | None = None) -> Exported:
     """Write the archive of a finished scale, by default SCALE-results.tar.xz."""
     planned = words.scale(scale)
-    file = file or f"{scale}-results.tar.xz"
+    file = file or f"{scale}-results{ENDING}"
+    if not file.endswith(ENDING):  # nor is a figure's name taken for a file, or any other file overwritten
+        raise Misuse(f"{file}: the file of an archive ends in {ENDING}; an archive holds all figures of its scale")
     runs = {run.name for figure in planned.figures.values() for run in figure.runs}
     needed = [paths.TABLE.format(scale=scale, figure=figure) for figure in planned.figures]
     needed += [paths.METRICS.format(scale=scale, run=run) for run in sorted(runs)]

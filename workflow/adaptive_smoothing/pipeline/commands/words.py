@@ -61,7 +61,7 @@ def figure(planned: Plan, word: str) -> str:
 
 def scale_and_figure_of(file: str) -> tuple[str, str] | None:
     """Return the scale and the figure whose picture or table a file is; None if it is neither."""
-    path = Path(os.path.relpath(file))
+    path = Path(os.path.relpath(file or "."))
     figure = path.stem
     for scale in (path.parent.name, path.parent.parent.name, paths.PAPER):
         tables = (pattern.format(scale=scale, figure=figure) for pattern in (paths.TABLE, paths.NUMBERS))
