@@ -129,7 +129,7 @@ def test_a_real_signal_at_any_moment_loses_nothing(digits, tmp_path, number):
     straight = attempt(digits, tmp_path / "straight")
     for wait in (0.05, 0.3, 0.15):
         process = attempt(digits, tmp_path / "killed")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         begun = (tmp_path / "killed/checkpoint.pt").stat().st_mtime if wait != 0.05 else 0
         while not ((file := tmp_path / "killed/checkpoint.pt").exists() and file.stat().st_mtime > begun):
             assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "killed/log").read_text()
