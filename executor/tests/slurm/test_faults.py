@@ -153,9 +153,12 @@ def test_lost_node(head, is_as_undisturbed, slurm):
 
 @pytest.mark.alone
 def test_slurmctld_away(head, is_as_undisturbed, slurm):
-    head.count().is_counting()
+    counter = head.count().is_counting()
+    os.kill(counter, signal.SIGSTOP)  # so that the job outlasts what follows
+    time.sleep(6)  # slurmctld saves its state within 5 s of a change; a job that is not saved is lost to it
     slurm.end("slurmctld", signal.SIGKILL)
     head.said("squeue failed")
+    os.kill(counter, signal.SIGCONT)
     time.sleep(5)
     slurm.start_slurmctld()
     text = head.ends()
