@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,8 +61,11 @@ def reported(project: Project, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def report_file(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return Snakemake's report of the tiny scale, alone in a folder."""
-    return reported(finished, tmp_path_factory.mktemp("report"))
+    """Return Snakemake's report of the tiny scale, of a copy: other tests compare the project's files."""
+    folder = tmp_path_factory.mktemp("report")
+    unlocked = shutil.ignore_patterns("locks")
+    shutil.copytree(finished.folder, folder / "project", copy_function=shutil.copy2, ignore=unlocked)
+    return reported(Project(folder / "project"), folder)
 
 
 def test_every_page_of_snakemakes_report_opens(report_file, browser):
