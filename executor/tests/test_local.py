@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from slurm_testing.waiting import alive, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -141,20 +141,6 @@ def test_without_slurm_the_way_out_is_named(folder, monkeypatch):
     done = snakemake(folder, "a.txt", "--submitit-cluster", "slurm")
     assert done.returncode != 0
     assert "--submitit-cluster local runs the same jobs" in done.stdout + done.stderr
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.fixture

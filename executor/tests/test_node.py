@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from slurm_testing.waiting import alive, wait_for
 
 from snakemake_executor_plugin_submitit import attempts
 from snakemake_executor_plugin_submitit.attempts import Entry
@@ -68,20 +69,6 @@ def start(tmp_path, monkeypatch):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 def told(process, number):

@@ -8,13 +8,13 @@ import os
 import signal
 import socket
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torchvision.datasets
 from servers import serving
+from waiting import wait_for
 
 from adaptive_smoothing.core.errors import UserError
 from adaptive_smoothing.data.archives import unpacked
@@ -262,7 +262,7 @@ def test_two_processes_fetch_once(tmp_path, server):
 def test_who_comes_second_waits_says_so_and_uses_what_the_first_fetched(tmp_path, server, capfd):
     server.answers["/images.gz"] = [(PACKED[:5000], len(PACKED), 30), PACKED]  # the first never ends
     child = fetching(tmp_path, f"{server.url}/images.gz")
-    wait_for(lambda: server.requests["/images.gz"] == 1)
+    wait_for(lambda: server.requests["/images.gz"] == 1, 20)
     assert fetched(tmp_path, f"{server.url}/images.gz") == PACKED
     child.join(20)
     assert child.exitcode == 0
@@ -270,17 +270,10 @@ def test_who_comes_second_waits_says_so_and_uses_what_the_first_fetched(tmp_path
     assert f"{LOCK}: another process is fetching these files; waiting for it" in capfd.readouterr().out
 
 
-def wait_for(condition):
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
 def test_a_process_killed_while_fetching_leaves_nothing_that_is_taken_for_whole(tmp_path, server):
     server.answers["/images.gz"] = [(PACKED[:5000], len(PACKED), 30), PACKED]
     child = fetching(tmp_path, f"{server.url}/images.gz", timeout=20)
-    wait_for(lambda: server.requests["/images.gz"] == 1)
+    wait_for(lambda: server.requests["/images.gz"] == 1, 20)
     os.kill(child.pid, signal.SIGKILL)
     child.join(10)
     assert not (tmp_path / NAME).exists() and len(files_below(tmp_path)) > 1

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import alive, wait_for
 
 from adaptive_smoothing.pipeline.runtime import execute, fork_server, jobs
 
@@ -108,11 +109,11 @@ def test_a_failure_is_told_with_and_without_a_fork_server(process, folder, capfd
 def test_a_killed_caller_takes_its_job_along(process, folder):
     code = f"{IMPORT}; fork_server.call('helper_of_forks:slow', 'log', {{'pid_file': 'pid'}})"
     caller = subprocess.Popen([sys.executable, "-c", code])
-    wait_for(lambda: Path("pid").exists() and Path("pid").read_text())
+    wait_for(lambda: Path("pid").exists() and Path("pid").read_text(), 30)
     pid = int(Path("pid").read_text())
     caller.kill()
     caller.wait()
-    wait_for(lambda: not alive(pid))
+    wait_for(lambda: not alive(pid), 30)
 
 
 def test_a_caller_that_is_told_to_stop_waits_until_its_job_has_saved(process, folder):
@@ -121,7 +122,7 @@ def test_a_caller_that_is_told_to_stop_waits_until_its_job_has_saved(process, fo
         "sys.exit(fork_server.call('helper_of_forks:saving', 'log', {'pid_file': 'pid'}))"
     )
     caller = subprocess.Popen([sys.executable, "-c", code])
-    wait_for(lambda: Path("pid").exists() and Path("pid").read_text())
+    wait_for(lambda: Path("pid").exists() and Path("pid").read_text(), 30)
     caller.terminate()
     assert caller.wait(30) == 0
     assert Path("saved").exists()
@@ -137,7 +138,7 @@ def test_the_folder_goes_with_a_killed_snakemake(folder):
     assert left.is_dir()
     parent.kill()
     parent.wait()
-    wait_for(lambda: not left.exists())
+    wait_for(lambda: not left.exists(), 30)
 
 
 def test_a_long_folder_for_temporary_files_is_not_used(folder, monkeypatch):
@@ -254,17 +255,3 @@ def test_the_process_ends_with_the_snakemake_that_started_it(folder):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     wait_for(lambda: not alive(pid), seconds=60)
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import alive, wait_for
 
 from adaptive_smoothing.pipeline.runtime import fork_server, orphans
 
@@ -88,17 +88,3 @@ def test_a_later_process_with_the_same_number_is_not_taken_for_snakemake():
     assert ended.returncode == -signal.SIGTERM
     assert ended.stderr == "error: Snakemake is gone, so this job saves its state and ends\n"
     other.communicate(b"\n")
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -10,6 +10,7 @@ import time
 
 import psutil
 import pytest
+from waiting import wait_for
 
 from adaptive_smoothing.core import paths
 
@@ -25,13 +26,6 @@ def long(project, tmp_path):
     return copy
 
 
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.slow
 def test_a_killed_snakemake_leaves_no_training_behind(long):
     """The training saves its state and ends; nothing then writes beside the next Snakemake's training."""
@@ -41,11 +35,11 @@ def test_a_killed_snakemake_leaves_no_training_behind(long):
     with (long.folder / "out").open("w") as out:
         snakemake = subprocess.Popen(command, cwd=long.folder, env=env, stdout=out, stderr=out)
     try:
-        wait_for(lambda: training(run) or snakemake.poll() is not None)
+        wait_for(lambda: training(run) or snakemake.poll() is not None, 120)
         record = training(run)
         assert record, (long.folder / "out").read_text()
         snakemake.send_signal(signal.SIGKILL)
-        wait_for(lambda: not psutil.pid_exists(record["pid"]))
+        wait_for(lambda: not psutil.pid_exists(record["pid"]), 120)
     finally:
         snakemake.kill()
         snakemake.wait()

@@ -22,6 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from slurm_testing import waiting
+
 PROGRAMS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "sbatch", "sacctmgr")
 PACKAGES = "slurm-wlm slurmdbd munge mariadb-server"
 GPUS = 2
@@ -285,10 +287,7 @@ def alive(pid: int) -> bool:
     """Return whether a process is there and not a zombie; reap it if it is our child."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
+    return waiting.alive(pid)
 
 
 def listening(port: int) -> bool:

@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
-from adaptive_smoothing.core import paths, progress, units
+from adaptive_smoothing.core import paths, processes, progress, units
 
 SILENCE_S = 300.0  # after which a training on another host counts as dead
-START_TOLERANCE_S = 2.0  # two readings of when a process began differ by less; a reused process id's by more
 STARTING_S = 60.0  # in which a job that has opened its log imports torch
 JOURNAL = Path(".snakemake/submitit")  # the executor's default
 LOG_BYTES = 20_000
@@ -60,7 +57,7 @@ class ProgressRecord:
             return f"stopped at {self.reached}" if self.stopped else f"failed at {self.reached} ({self.ended})"
         silent = now - self.time
         if self.host == socket.gethostname():
-            return None if _lives(self.pid, self.process_started) else f"{self.where} is gone; it was at {self.reached}"
+            return None if processes.lives(vars(self)) else f"{self.where} is gone; it was at {self.reached}"
         if silent > SILENCE_S:
             return (
                 f"no heartbeat for {units.duration(silent)}: {self.where} is dead, or its host is; it was at "
@@ -155,16 +152,6 @@ def queued(folder: Path = JOURNAL) -> dict[str, str]:
         if job.under_way
         for output in job.outputs
     }
-
-
-def _lives(pid: int, started: float) -> bool:
-    """Return whether this machine's process `pid` is alive and began at `started`: a process id may be reused."""
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < START_TOLERANCE_S
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 def _last_line(log: Path) -> str:

@@ -48,7 +48,10 @@ def _space() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return when a process began, in the kernel's ticks; "" if it is dead. Without /proc: whether it is there."""
+    """Return when a process began, in the kernel's ticks; "" if it is dead. Without /proc: whether it is there.
+
+    `core.processes` knows as much through psutil, whose import would take half as long as all else of a script's start.
+    """
     if Path("/proc/self/stat").exists():
         try:
             fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
