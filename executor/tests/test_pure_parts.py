@@ -257,6 +257,10 @@ def entry(event, attempt, token="new"):
     return Entry(event, attempt, 0.0, token=token)
 
 
+CLAIMED = ("c0", "c1")
+LATE = [entry(attempts.CLAIM, "c0", "old"), entry(attempts.CLAIM, "c1"), entry(attempts.START, "own")]
+
+
 @pytest.mark.parametrize(
     ("entries", "known", "expected"),
     [
@@ -265,6 +269,10 @@ def entry(event, attempt, token="new"):
         ([entry(attempts.START, "other"), entry(attempts.START, "own")], (), None),
         ([entry(attempts.START, "own"), entry(attempts.START, "other")], (), "other"),
         ([entry(attempts.START, "own"), entry(attempts.CLAIM, "c2", "newer")], (), "c2"),
+        ([entry(attempts.CLAIM, "c2", "newer"), entry(attempts.START, "own")], ("c1",), "c2"),  # before its own line
+        (LATE, CLAIMED, None),
+        ([*LATE, entry(attempts.START, "other", "old")], CLAIMED, None),  # which has to end itself
+        ([*LATE, entry(attempts.START, "other")], CLAIMED, "other"),
         ([entry(attempts.START, "own"), entry(attempts.CLAIM, "c1")], (), None),  # a line that came late
         ([entry(attempts.START, "own"), entry(attempts.START, "own")], (), None),
         ([entry(attempts.START, "before")], ("before",), None),  # its own start could not be written

@@ -111,14 +111,19 @@ def is_claimed_by_another(entries: Sequence[Entry], token: str) -> bool:
 def superseding(entries: Sequence[Entry], attempt: str, token: str, known: Collection[str]) -> Entry | None:
     """Return the entry that takes the place of an attempt of submission `token`, None if there is none.
 
-    `known` are the attempts that the file held when this one began, for the case that its start could not be recorded.
+    `known` are the attempts and claims that the file held when this one began. A claim counts wherever it is: it may
+    have come between that and the record of this attempt's start. A start counts if it is later than this one's, unless
+    it is of a submission that has lost the output to this one.
     """
+    claims = [entry for entry in entries if entry.event == CLAIM]
+    for entry in reversed(claims):
+        if entry.token != token and entry.attempt not in known:
+            return entry
+    owned = bool(token and claims) and claims[-1].token == token
     own = [index for index, entry in enumerate(entries) if entry.event == START and entry.attempt == attempt]
     later = entries[own[-1] + 1 :] if own else [entry for entry in entries if entry.attempt not in known]
     for entry in reversed(later):
-        if entry.event == CLAIM and entry.token != token:
-            return entry
-        if entry.event == START and entry.attempt != attempt:
+        if entry.event == START and entry.attempt != attempt and not (owned and entry.token != token):
             return entry
     return None
 

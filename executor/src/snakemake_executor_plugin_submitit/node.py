@@ -156,7 +156,7 @@ class Attempt:
 
     def _wait(self, process: JobProcess) -> int:
         """Wait for the command and, after a signal, for its whole group: something may still be saving."""
-        next_signal, next_fence, ended_at = 0.0, time.monotonic() + self._timing.fence_s, None
+        next_signal, next_fence, ended_at = 0.0, 0.0, None  # a claim may have come while the command was started
         while True:
             now, status = time.monotonic(), process.status()
             if status is not None:
